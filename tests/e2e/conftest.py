@@ -1,0 +1,89 @@
+"""What all end-to-end tests share: one laboratory for the run, a relay of its own for each test.
+
+Run inside the laboratory's namespaces (tests/run does it):
+    PYTHONPATH=tests python3 -m lab.enter python3 -m pytest tests/e2e
+The binary is $STRICTPOST, else build-asan/strictpost; the servers' and relays' logs are under $LAB_DIR, else a folder of
+/tmp whose name is printed when a test fails.
+"""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+from lab.client import submit
+from lab.relay import Relay
+from lab.world import World
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("STRICTPOST", f"{TOP}/build-asan/strictpost")
+
+
+def pytest_configure(config):
+    if "LAB_PID" not in os.environ:
+        raise pytest.UsageError("the end-to-end tests run inside the laboratory: python3 -m lab.enter ...")
+
+
+@pytest.fixture(scope="session")
+def lab_dir(request):
+    """Where everything of this run is kept; removed when all went well."""
+    folder = os.environ.get("LAB_DIR") or tempfile.mkdtemp(prefix="strictpost-lab-", dir="/tmp")
+    yield folder
+    if request.session.testsfailed:
+        print(f"\nthe laboratory's files: {folder}")
+    elif "LAB_DIR" not in os.environ:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def world(lab_dir):
+    """The private internet."""
+    world = World(lab_dir)
+    yield world
+    world.stop()
+
+
+@pytest.fixture(autouse=True)
+def mended(request):
+    """No test leaves a broken DNS to the next."""
+    yield
+    if "world" in request.fixturenames:
+        request.getfixturevalue("world").tap.mend()
+
+
+@pytest.fixture
+def make_relay(request, lab_dir):
+    """Makes relays that are not started; all are stopped at the end, and none may have made a mistake."""
+    made = []
+
+    def make(**changes):
+        name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+        relay = Relay(f"{lab_dir}/relays/{name}-{len(made)}", BINARY, f"{lab_dir}/ca/root.crt", changes)
+        made.append(relay)
+        return relay
+
+    yield make
+    for relay in made:
+        if relay.running():
+            status = relay.stop()
+            assert status == 0, f"ended with status {status}\n{relay.process.tail()}"
+        assert not relay.sanitizer_reports(), relay.process.tail(8000)
+
+
+@pytest.fixture
+def start_relay(make_relay):
+    """Makes a relay with these changes to its configuration, and starts it."""
+    return lambda **changes: make_relay(**changes).start()
+
+
+@pytest.fixture
+def relay(world, start_relay):
+    """A running relay with the laboratory's defaults."""
+    return start_relay()
+
+
+@pytest.fixture
+def send(relay):
+    """Hands a message to the relay: send(recipients, data=None, sender=...) is its queue identifier."""
+    return lambda recipients, *args, **named: submit(relay.address, recipients, *args, **named)

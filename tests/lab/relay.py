@@ -1,0 +1,182 @@
+"""The relay under test: its configuration, its life, its log and its spool."""
+
+import json
+import os
+import select
+import signal
+import socket
+import sqlite3
+
+from lab.process import Process, wait_until
+from lab.yaml import dump
+
+# What a sanitizer prints when it has found something.
+SANITIZER = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "AddressSanitizer:DEADLYSIGNAL")
+
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+}
+
+
+def defaults(folder, ca_file):
+    """What the laboratory needs set; everything else is as the relay has it."""
+    return {
+        "hostname": "relay.example",
+        "state_dir": f"{folder}/state",
+        "shards": 2,
+        "listen": [{"address": "127.0.0.1:2525", "allow": ["127.0.0.1/32", "::1/128"]}],
+        "tls": {"ca_file": ca_file},
+        "delivery": {"allow_private": ["127.0.0.0/8", "::1/128", "fd00::/8"],
+                     "retry": {"first": "1s", "growth": 1, "max": "2s", "jitter": 0}},
+        "log": {"format": "json", "level": "debug"},
+        "admin": {"socket": f"{folder}/control.sock"},
+    }
+
+
+def merge(base, changes):
+    """`base` with `changes` on top, section by section."""
+    result = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            value = merge(result[key], value)
+        result[key] = value
+    return result
+
+
+class Relay:
+    """strictpost in the laboratory. `changes` goes on top of `defaults`; it is not started yet."""
+
+    def __init__(self, folder, binary, ca_file, changes=None):
+        os.makedirs(folder)
+        self.folder = folder
+        self.binary = binary
+        self.log = f"{folder}/relay.log"
+        self.config_file = f"{folder}/strictpost.yaml"
+        self.config = merge(defaults(folder, ca_file), changes or {})
+        os.makedirs(self.config["state_dir"], mode=0o700, exist_ok=True)
+        self.write_config()
+        self.process = None
+        self.expect_failure = False     # a test that ends it roughly sets this
+
+    # Its life.
+
+    def write_config(self, **changes):
+        """Writes the configuration file, with some things different from before."""
+        self.config = merge(self.config, changes)
+        self.write_config_text(dump(self.config))
+
+    def write_config_text(self, text):
+        with open(self.config_file, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self, timeout=30.0):
+        """Starts it and returns when it says it is ready."""
+        path = f"{self.folder}/notify"
+        if os.path.exists(path):
+            os.unlink(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(path)
+            self.process = Process([self.binary, "run", "--config", self.config_file], self.log,
+                                   env={**ENVIRONMENT, "NOTIFY_SOCKET": path})
+            self.process.ready(lambda: self._said_ready(notify), timeout)
+        return self
+
+    def stop(self, timeout=40.0):
+        """SIGTERM; the exit status."""
+        return self.process.stop(signal.SIGTERM, timeout)
+
+    def kill(self):
+        """SIGKILL, at this instant."""
+        self.process.popen.kill()
+        self.process.wait()
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def reload(self):
+        self.process.send(signal.SIGHUP)
+
+    def running(self):
+        return self.process is not None and self.process.returncode is None
+
+    def sanitizer_reports(self):
+        """What the sanitizers found, out of the log."""
+        text = self.log_text()
+        return [line for line in text.splitlines() if any(mark in line for mark in SANITIZER)]
+
+    @property
+    def address(self):
+        """Where the first listener is."""
+        host, _, port = self.config["listen"][0]["address"].rpartition(":")
+        return host.strip("[]"), int(port)
+
+    # Its log.
+
+    def log_text(self):
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def events(self, **wanted):
+        """The log's events, as dictionaries, whose fields are as wanted: events(event="delivery", result="deferred")."""
+        found = []
+        for line in self.log_text().splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and all(event.get(key) == value for key, value in wanted.items()):
+                found.append(event)
+        return found
+
+    def deliveries(self, destination=None, **wanted):
+        """The attempts' events."""
+        if destination is not None:
+            wanted["destination"] = destination
+        return self.events(event="delivery", **wanted)
+
+    def wait_delivery(self, destination=None, count=1, timeout=20.0, **wanted):
+        """The first `count` attempts with these fields, once they are in the log; with count=1 the one."""
+        def enough():
+            found = self.deliveries(destination, **wanted)
+            return found if len(found) >= count else None
+        try:
+            found = wait_until(enough, timeout, f"{count} attempts {destination} {wanted}", interval=0.03)
+        except Exception:
+            for event in self.deliveries():
+                print("attempt:", event)
+            raise
+        return found[0] if count == 1 else found
+
+    def wait_log(self, text, timeout=20.0):
+        wait_until(lambda: text in self.log_text(), timeout, f"{text!r} in the relay's log", interval=0.03)
+
+    # Its spool.
+
+    def query(self, sql, *values):
+        """Rows of a read-only query on the spool, as dictionaries. It works on a live spool and on one at rest."""
+        path = f"{self.config['state_dir']}/spool.db"
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(sql, values)]
+
+    def queued(self):
+        """The identifiers of the messages in the spool."""
+        return [row["id"] for row in self.query("SELECT id FROM message")]
+
+    def wait_empty(self, timeout=20.0):
+        wait_until(lambda: not self.queued(), timeout, "an empty spool", interval=0.05)
+
+    def peak_memory_kib(self):
+        """The most memory it had, in KiB."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+
+    def _said_ready(self, notify):
+        if not select.select([notify], [], [], 0.02)[0]:
+            return False
+        return b"READY=1" in notify.recv(4096).split(b"\n")
