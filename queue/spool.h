@@ -1,0 +1,105 @@
+/* queue/spool.h - messages and recipients at rest, and the operations on them.
+ * A message is in the spool from the commit of queue_accept until its last recipient is settled. What a destination waits for is
+ * kept on the destination's row, not on its messages: a dead destination with 500,000 messages costs one row a retry. Operations are
+ * asynchronous through queue/store.h: `done` runs on the loop of `reply_to`.
+ *
+ *   fresh mail     accept -> (in memory on its shard) -> settle
+ *   deferred mail  settle/park -> destination row with next_at -> queue_due -> queue_load page by page -> settle -> queue_release
+ * Rows: message(id, arrived, sender, flags, size, header_len, body or file, deadline), recipient(message, n, address, destination, attempts, next_at,
+ * notified, last failure), destination(name, next_at or NULL while a shard has it, failures, since, last failure). */
+#ifndef QUEUE_SPOOL_H
+#define QUEUE_SPOOL_H
+
+#include "core/body.h"
+#include "core/list.h"
+#include "queue/store.h"
+
+enum queue_kind { QUEUE_MAIL, QUEUE_DSN };      /* a DSN is never bounced */
+
+/* An envelope and its content. Immutable, counted, shared between threads. */
+struct queue_message {
+	uint64_t id;
+	char name[QUEUE_ID_TEXT];               /* the id as text */
+	enum queue_kind kind;
+	int64_t arrived_ms;                     /* Unix time in ms */
+	const char *sender;                     /* "" is the null path */
+	bool eight_bit;                         /* content has octets over 127 */
+	uint64_t size;                          /* octets of content */
+	uint32_t header_len;                    /* octets of its header section */
+	const char *client;                     /* who gave it to us: "127.0.0.1 (app1)", printable */
+	struct sp_body *body;                   /* one ref */
+};
+/* Copies the strings; takes over the ref on `body`. One ref. */
+struct queue_message *queue_message_new(const struct queue_message *fields);
+struct queue_message *queue_message_ref(struct queue_message *m);
+void queue_message_unref(struct queue_message *m);      /* NULL is fine */
+
+struct queue_recipient {
+	uint32_t n;                             /* its number in the message, from 0 */
+	const char *address;
+	const char *destination;                /* next-hop key: lower-case A-label domain, "[192.0.2.1]", or "host:port" of a route */
+	unsigned attempts;                      /* that concerned this recipient itself */
+	bool notified;                          /* a delay notice was sent */
+};
+
+/* What a shard has of one message for one destination. */
+struct queue_job {
+	struct sp_link link;                    /* in the owner's list */
+	struct queue_message *message;          /* one ref */
+	struct queue_recipient *recipients;     /* strings and array live and go with the job */
+	size_t count;
+};
+/* Deep copies of the recipients; takes a new ref on the message. */
+struct queue_job *queue_job_new(struct queue_message *m, const struct queue_recipient *recipients, size_t count);
+void queue_job_free(struct queue_job *j);
+
+/* Takes the message into the spool. `done` with not failed: it is on stable storage. `recipients` are copied; the store holds a ref meanwhile. */
+void queue_accept(struct queue_store *s, struct queue_message *m, const struct queue_recipient *recipients, size_t count,
+                  struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner);
+
+enum queue_outcome { QUEUE_DELIVERED, QUEUE_BOUNCED, QUEUE_DEFERRED, QUEUE_NOTIFIED };
+struct queue_result {
+	uint64_t id;
+	uint32_t n;
+	enum queue_outcome outcome;             /* DELIVERED, BOUNCED: the row goes. DEFERRED: attempts + 1, next_at. NOTIFIED: marks only */
+	int64_t next_at_ms;                     /* DEFERRED: not before this */
+	int64_t deadline_ms;                    /* DEFERRED, NOTIFIED: when the message wants attention at the latest (delay notice or expiry) */
+	const char *text;                       /* DEFERRED: last failure, printable */
+};
+/* One transaction: the results, and the notifications (DSNs) they cause as new messages. A message whose last recipient went is deleted with its
+ * file. Results, texts and dsn recipients are copied. `extra` (may be NULL) runs in the same transaction: the ledger's rows (promise 3). */
+struct queue_dsn { struct queue_message *message; struct queue_recipient recipient; };
+void queue_settle(struct queue_store *s, const struct queue_result *results, size_t count,
+                  const struct queue_dsn *dsns, size_t dsn_count,
+                  struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner);
+
+/* A destination's wait. */
+struct queue_wait {
+	int64_t next_at_ms;                     /* when to try again; 0: at once */
+	unsigned failures;                      /* of the site in a row */
+	int64_t since_ms;                       /* first of them */
+	const char *text;                       /* the last, printable */
+};
+/* Leaves messages at rest: for a destination that waits, or that has too much in memory. Sets the deadline of each message that has none yet,
+ * and makes the destination's row when it has none (next_at 0: due at once). */
+void queue_park(struct queue_store *s, const char *destination, const uint64_t *ids, size_t count, int64_t deadline_ms);
+/* A shard lets go of a destination: the row's wait is set (or the row goes when no recipient is left). Where the site is fine (failures 0) next_at becomes
+ * the earliest next_at of its recipients, but not before wait->next_at_ms. */
+void queue_release(struct queue_store *s, const char *destination, const struct queue_wait *wait);
+
+/* Up to `limit` destinations that are due; each is marked as taken (next_at NULL) until released. *next_ms: when the earliest of the others is due,
+ * INT64_MAX if none. All strings lent until `done` returns. */
+struct queue_due { const char *name; unsigned failures; int64_t since_ms; };
+void queue_due(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
+               void (*done)(void *owner, const struct queue_due *due, size_t count, int64_t next_ms, const struct sp_fail *why),
+               void *owner);
+/* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`, by next_at, then age; those
+ * in `skip` (ids, sorted ascending; the ones in memory) are left out. The jobs are the callee's. */
+void queue_load(struct queue_store *s, const char *destination, int64_t now_ms, size_t limit, size_t octets,
+                const uint64_t *skip, size_t skip_count, struct core_mailbox *reply_to,
+                void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);
+/* Up to `limit` (message, destination) pairs whose deadline passed; their deadline is moved to now + 10 min, so that a crash in between only delays. */
+void queue_overdue(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
+                   void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);
+
+#endif

@@ -1,0 +1,95 @@
+/* smtp/client.h - the client side of SMTP: an engine without socket, loop or clock.
+ * Implements RFC 5321 (with the waits of 4.5.3.2), 3207 (STARTTLS), 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME),
+ * 3030 (CHUNKING: BDAT when offered), 9422 (LIMITS: MAILMAX and RCPTMAX are honoured). Bytes in, bytes out, and what it wants next. Pure.
+ * Used by relay/delivery.c.
+ *
+ * The caller's loop:
+ *     want = smtp_client_next(c, &in); then do what is wanted; smtp_client_output() may hold octets to send after any call.
+ * It never sends MAIL before the session satisfies `tls`; that is checked again at every transaction (promise 1). */
+#ifndef SMTP_CLIENT_H
+#define SMTP_CLIENT_H
+
+#include "core/body.h"
+#include "core/fail.h"
+#include "smtp/reply.h"
+
+struct smtp_client;
+
+enum smtp_client_tls {
+	SMTP_CLIENT_TLS_NEVER,          /* stay in clear (the one attempt after an opportunistic handshake failed) */
+	SMTP_CLIENT_TLS_MAY,            /* STARTTLS if offered; a refusal of it goes on in clear */
+	SMTP_CLIENT_TLS_MUST            /* STARTTLS or nothing; also for `testing`, where the caller then starts again with less */
+};
+
+enum smtp_client_want {
+	SMTP_CLIENT_READ,       /* send the output, then wait for octets up to smtp_client_wait_s() seconds */
+	SMTP_CLIENT_HANDSHAKE,  /* send the output, start TLS; then smtp_client_tls_done() and next (failed: close) */
+	SMTP_CLIENT_READY,      /* in step, nothing under way: smtp_client_send() or smtp_client_quit() */
+	SMTP_CLIENT_BODY,       /* send content: smtp_client_body() with a piece, or _body_end(); after each: send the output, and, when the
+	                         * connection has room, go on. Octets that arrive meanwhile are passed to next as ever */
+	SMTP_CLIENT_RESULT,     /* a transaction ended: smtp_client_results(); then next */
+	SMTP_CLIENT_CLOSE       /* send the output and close; smtp_client_fail() says why, if it is a failure */
+};
+
+struct smtp_client_settings {
+	const char *helo;               /* our host name; copied */
+	const char *peer;               /* for the texts of failures: "mx1.example.com[192.0.2.1]"; copied */
+	enum smtp_client_tls tls;
+};
+struct smtp_client *smtp_client_new(const struct smtp_client_settings *settings);
+void smtp_client_free(struct smtp_client *c);
+
+SP_NODISCARD enum smtp_client_want smtp_client_next(struct smtp_client *c, struct sp_str *in);
+struct sp_buf *smtp_client_output(struct smtp_client *c);
+unsigned smtp_client_wait_s(const struct smtp_client *c);               /* RFC 5321 4.5.3.2, for the present state */
+const char *smtp_client_state_str(const struct smtp_client *c);         /* "the EHLO reply": what it waits for */
+
+/* The handshake succeeded and the caller found what was proved to be enough. Everything learnt in clear is forgotten; EHLO again. */
+void smtp_client_tls_done(struct smtp_client *c);
+
+struct smtp_client_ext {                /* what the last EHLO offered */
+	bool esmtp, starttls, pipelining, size, eight_bit, chunking, enhanced, smtputf8, dsn, requiretls;
+	uint64_t size_max;              /* 0: no limit told */
+	unsigned mail_max, rcpt_max;    /* RFC 9422; 0: none told */
+	bool auth_plain, auth_login;
+};
+const struct smtp_client_ext *smtp_client_ext(const struct smtp_client *c);
+
+/* One transaction. Borrowed until SMTP_CLIENT_RESULT. */
+struct smtp_client_mail {
+	const char *sender;             /* "" is the null path */
+	const char *const *recipients;
+	size_t recipient_count;         /* 1.. ; more than the peer's RCPTMAX is refused as results by the engine with 452 4.5.3 */
+	uint64_t size;                  /* octets of the content */
+	bool eight_bit;                 /* content has octets over 127: BODY=8BITMIME; a peer without it: sent as is? no: fails 5.6.3 */
+	const char *domain;             /* for failures' texts: the recipient domain */
+};
+/* At READY. Content is sent by BDAT where CHUNKING is offered (small ones pipelined behind the RCPTs), else by DATA, dot-stuffed. */
+void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *mail);
+/* At BODY: the next piece of the content (CRLF lines). Appended to the output in the transfer's form. */
+void smtp_client_body(struct smtp_client *c, struct sp_str piece);
+void smtp_client_body_end(struct smtp_client *c);
+/* The content cannot be had (disk): the transaction is broken off by closing; RESULT gives every recipient a STORE failure. */
+void smtp_client_body_fail(struct smtp_client *c, const struct sp_fail *why);
+
+/* At RESULT: recipient i was delivered when !sp_failed(&r[i]). kind REPLY with the peer's code, esc and text; otherwise the
+ * session's own failure. Lent until the next send. `reply` is the last reply of the transaction, printable ("250 2.0.0 Ok"). */
+struct smtp_client_results {
+	const struct sp_fail *recipients;
+	const char *reply;
+	bool uncertain;                 /* lost after the final dot: the message may have arrived */
+	bool site;                      /* the failure concerns the whole site or session, not this mail (421, lost, refused at MAIL by
+	                                 * policy text is not: only 421 and breakage) */
+	unsigned messages;              /* delivered on this session so far */
+};
+const struct smtp_client_results *smtp_client_results(const struct smtp_client *c);
+
+/* True if another message may follow on this session (in step, under the peer's MAILMAX). */
+bool smtp_client_reusable(const struct smtp_client *c);
+void smtp_client_quit(struct smtp_client *c);                           /* at READY: says QUIT; next wants READ, then CLOSE */
+/* The connection ended or a deadline passed while we waited. Next wants RESULT (when a transaction was under way) and CLOSE. */
+void smtp_client_lost(struct smtp_client *c, const struct sp_fail *why);
+
+const struct sp_fail *smtp_client_fail(const struct smtp_client *c);    /* not failed after a clean end */
+
+#endif

@@ -1,0 +1,43 @@
+/* smtp/header.h - the header section of a message, as a relay needs it: where it ends, how many hops, what is missing;
+ * and the fields that we add. Implements RFC 5322 2.2, 3.6, RFC 5321 4.4 (Received), 6.3 (loops), RFC 3848. Pure. */
+#ifndef SMTP_HEADER_H
+#define SMTP_HEADER_H
+
+#include "core/buf.h"
+
+#define SMTP_HEADER_MAX (1024 * 1024)   /* octets: 552 5.3.4 above (DESIGN.md, limits) */
+#define SMTP_RECEIVED_MAX 100           /* RFC 5321 6.3: 554 5.4.6 above */
+
+/* Looks at the octets of a message as they come and finds the end of its header section. */
+struct smtp_header_scan {
+	size_t len;             /* octets of the header section so far; once `done`, all of it, without the empty line */
+	bool done;
+	bool at_line_start, too_long;
+	unsigned received;      /* Received fields */
+	bool has_date, has_message_id, has_from;
+	char name[20];          /* start of the field name being read, lower case */
+	unsigned name_len;
+	bool in_name;
+};
+void smtp_header_scan_init(struct smtp_header_scan *h);
+/* Takes the octets up to the end of the header section; returns how many belong to it (all, while not done). A first line that is no
+ * field ends the section before it (a message without header). */
+size_t smtp_header_scan_feed(struct smtp_header_scan *h, struct sp_str data);
+void smtp_header_scan_finish(struct smtp_header_scan *h);       /* the message ended */
+
+/* "Sun, 22 Nov 2026 14:03:09 +0000", RFC 5322 3.3; `text` has 40 octets. Always UTC: no dependence on a zone. */
+const char *smtp_date(int64_t unix_s, char text[40]);
+
+struct smtp_received {
+	const char *helo;               /* what the client called itself; printable, cut at 255 */
+	const char *client_literal;     /* "[192.0.2.1]", "[IPv6:...]", or "local" for a unix socket */
+	const char *by;                 /* our host name */
+	const char *with;               /* "SMTP", "ESMTP", "ESMTPS", "ESMTPSA": RFC 3848 */
+	const char *id;
+	const char *recipient;          /* "for <x>", only for a message of one recipient; else NULL */
+	int64_t at_s;
+};
+/* Appends a folded Received field with its CRLF. */
+void smtp_add_received(struct sp_buf *out, const struct smtp_received *r);
+
+#endif

@@ -1,0 +1,77 @@
+/* smtp/server.h - the server side of SMTP: an engine without socket, loop or clock.
+ * Implements RFC 5321 (ESMTP), 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and 3463 (ENHANCEDSTATUSCODES),
+ * 3030 (CHUNKING), 9422 (LIMITS). Bytes in, bytes out, and what it wants next. Pure. Used by relay/inbound.c.
+ *
+ * The caller's loop:
+ *     while ((want = smtp_server_next(s, &in)) != SMTP_SERVER_READ) handle(want);
+ *     send what smtp_server_output() holds; wait for input or for s->wait_s seconds
+ * smtp_server_next() takes octets from the front of `in` and returns at the first thing it cannot decide alone. What it
+ * wants answered must be answered (the functions below each want) before the next call.
+ * Replies of pipelined commands gather in the output, so that one write carries them. */
+#ifndef SMTP_SERVER_H
+#define SMTP_SERVER_H
+
+#include "smtp/address.h"
+#include "core/buf.h"
+
+struct smtp_server;
+
+struct smtp_server_settings {           /* borrowed; must outlive the engine */
+	const char *hostname;           /* in the banner and the EHLO reply */
+	uint64_t message_size;          /* octets; 552 5.3.4 above; offered as SIZE */
+	unsigned recipients;            /* 452 4.5.3 above; offered as LIMITS RCPTMAX */
+	unsigned errors;                /* 421 4.7.0 after as many refused or wrong commands */
+	bool normalise_bare_lf;         /* bare LF becomes CRLF instead of being refused (named networks) */
+	bool tls;                       /* the session is under TLS: "with ESMTPS" */
+};
+
+enum smtp_server_want {
+	SMTP_SERVER_READ,       /* more octets; all input is consumed */
+	SMTP_SERVER_MAIL,       /* a transaction wants to begin: smtp_server_accept() or smtp_server_refuse() */
+	SMTP_SERVER_RCPT,       /* a recipient: accept or refuse it */
+	SMTP_SERVER_BEGIN,      /* DATA or the first BDAT: content follows: accept or refuse */
+	SMTP_SERVER_CONTENT,    /* smtp_server_content() lends decoded octets: take them, then just call next */
+	SMTP_SERVER_END,        /* the message is complete: store it, then accept (with the reply's text) or refuse; may take
+	                         * long: no octets are read meanwhile */
+	SMTP_SERVER_ABANDON,    /* the transaction ended without a message (RSET, EHLO, QUIT, a fault in the content): let go of what
+	                         * was collected; nothing to answer */
+	SMTP_SERVER_CLOSE       /* send the output, then close */
+};
+
+struct smtp_server *smtp_server_new(const struct smtp_server_settings *settings);
+void smtp_server_free(struct smtp_server *s);
+
+/* The banner. Once, at the start; refusing (busy) puts "421 4.7.0 text" there and wants CLOSE next. */
+void smtp_server_greet(struct smtp_server *s);
+void smtp_server_greet_refuse(struct smtp_server *s, const char *reply);
+
+SP_NODISCARD enum smtp_server_want smtp_server_next(struct smtp_server *s, struct sp_str *in);
+struct sp_buf *smtp_server_output(struct smtp_server *s);       /* take its bytes away by sending */
+
+/* What is being asked for. Lent until the answer. */
+const struct smtp_address *smtp_server_sender(const struct smtp_server *s);
+const struct smtp_address *smtp_server_recipient(const struct smtp_server *s);  /* at SMTP_SERVER_RCPT */
+struct sp_str smtp_server_content(const struct smtp_server *s);                 /* at CONTENT: CRLF lines, unstuffed */
+struct smtp_server_mail {
+	uint64_t size;                  /* as declared by SIZE=, 0 when not */
+	bool eight_bit;                 /* BODY=8BITMIME */
+	bool esmtp;                     /* EHLO was said */
+	const char *helo;               /* the client's EHLO or HELO argument, printable */
+	unsigned recipients;            /* accepted so far */
+};
+const struct smtp_server_mail *smtp_server_mail(const struct smtp_server *s);
+
+/* Answers to a want. The reply is a whole one without CRLF, "250 2.0.0 Ok: queued as 0X3K9"; NULL: the engine's own words.
+ * A refusal "421 ..." ends the session. Refusing at BEGIN or END ends the transaction. */
+void smtp_server_accept(struct smtp_server *s, const char *reply);
+void smtp_server_refuse(struct smtp_server *s, const char *reply);
+
+/* From now on the next command is answered by "421 reply" and the session ends (shutdown, deadline). In the middle of content:
+ * at its end, unless `now`. Call smtp_server_next() afterwards: with `now` it wants CLOSE (ABANDON first where needed). */
+void smtp_server_dismiss(struct smtp_server *s, const char *reply, bool now);
+
+unsigned smtp_server_wait_s(const struct smtp_server *s);       /* how long to wait for octets: RFC 5321 4.5.3.2.7, 300 s */
+bool smtp_server_in_content(const struct smtp_server *s);       /* receiving content: the minimum data rate applies */
+bool smtp_server_in_transaction(const struct smtp_server *s);
+
+#endif

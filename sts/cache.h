@@ -1,0 +1,23 @@
+/* sts/cache.h - the table of policies: the one file of sts/ that knows the database. Its functions run on the store's thread, inside its
+ * transaction. Policies survive restarts; a clock that jumps moves nothing. Used by relay/policy.c through queue/store.h. */
+#ifndef STS_CACHE_H
+#define STS_CACHE_H
+
+#include "core/arena.h"
+#include "core/db.h"
+#include "sts/discovery.h"
+
+#define STS_CACHE_VERSION 1
+/* Makes the table (from == 0) or brings it to STS_CACHE_VERSION; relay/ hands it to queue_store_open(). */
+SP_NODISCARD enum core_db_status sts_cache_migrate(struct core_db *db, unsigned from);
+/* CORE_DB_ROW with *out filled (out initialised by the caller), CORE_DB_OK when the domain is unknown. A row that does not parse is
+ * reported as unknown and logged. */
+SP_NODISCARD enum core_db_status sts_cache_get(struct core_db *db, const char *domain, struct sts_entry *out);
+SP_NODISCARD enum core_db_status sts_cache_put(struct core_db *db, const char *domain, const struct sts_entry *e);
+/* Up to `limit` domains whose refresh_s is at or before `now_s`, the longest due first; strings live in `arena`. Expired policies too old to matter
+ * (expired for longer than a week) are deleted by sts_cache_sweep(). */
+SP_NODISCARD enum core_db_status sts_cache_due(struct core_db *db, int64_t now_s, size_t limit, struct sp_arena *arena,
+                                               const char **domains, size_t *count);
+SP_NODISCARD enum core_db_status sts_cache_sweep(struct core_db *db, int64_t now_s);
+
+#endif
