@@ -59,7 +59,8 @@ bool core_dns_status_lasting(enum core_dns_status s);
 
 /* Parses one complete message, the reply to a question for (`name`, `type`). All strings live in `arena`. The question must be the
  * one asked (RFC 5452 9.1), else MALFORMED. Host names in MX that are not host names (RFC 1123 2.1, octets that do not print) are
- * dropped from the records; a message of only such ones is NODATA. */
+ * dropped from the records; a set of only such ones is MALFORMED, not NODATA: it forbids the implicit MX (RFC 5321 5.1).
+ * A TLSA record too short for its three numbers is kept with 255 in each: there, and unusable (RFC 7672 2.2). */
 void core_dnsmsg_parse(struct sp_str message, const char *name, enum core_dns_type type,
                        struct sp_arena *arena, struct core_dns_answer *out);
 
