@@ -5,6 +5,7 @@
 #define CORE_DNS_H
 
 #include "core/dnsmsg.h"
+#include "core/fail.h"
 #include "core/loop.h"
 
 struct core_dns;                /* opaque */
