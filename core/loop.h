@@ -3,14 +3,15 @@
 #ifndef CORE_LOOP_H
 #define CORE_LOOP_H
 
-#include "core/base.h"
+#include "core/list.h"
 
-struct core_loop;               /* opaque: a uv_loop_t and what is shared by its users (one read buffer) */
+struct sp_buf;
+struct core_loop;               /* opaque: a uv_loop_t and the buffers that all of its users share */
 
-struct core_loop *core_loop_new(void);
-void core_loop_run(struct core_loop *l);        /* until nothing is open on it, or core_loop_stop() */
+struct core_loop *core_loop_new(void);          /* SIGPIPE is ignored from then on, in the whole process */
+void core_loop_run(struct core_loop *l);        /* until nothing on it can happen any more, or core_loop_stop() */
 void core_loop_stop(struct core_loop *l);
-bool core_loop_turn(struct core_loop *l);       /* one turn, without waiting; true while something is open (tests) */
+bool core_loop_turn(struct core_loop *l);       /* one turn, without waiting; true while something can happen (tests) */
 /* Runs what is left (close callbacks) and frees it. Asserts that uv_loop_close() == 0: nothing leaked or forgotten. */
 void core_loop_free(struct core_loop *l);
 
@@ -19,6 +20,18 @@ struct uv_loop_s *core_loop_uv(struct core_loop *l);
 /* The loop's one read buffer (CORE_READ_SIZE octets), for core/ only: its bytes last until the callback returns. */
 #define CORE_READ_SIZE 65536
 char *core_loop_read_buffer(struct core_loop *l);
+/* As large, for plaintext; and where TLS engines write their records: emptied by whoever filled it. For core/ only. */
+char *core_loop_plain_buffer(struct core_loop *l);
+struct sp_buf *core_loop_sealed(struct core_loop *l);
+
+/* Work to be done in this turn, after the callback that asks for it and before the loop waits: once, however often it was
+ * asked for. Embedded in its object, zeroed at first. For core/ only. */
+struct core_task {
+	struct sp_link link;            /* in core_loop.tasks */
+	void (*run)(struct core_task *t);
+};
+void core_loop_soon(struct core_loop *l, struct core_task *t);
+void core_task_cancel(struct core_task *t);     /* fine when it is not queued */
 
 /* Timers. One-shot; start again from the callback to repeat. */
 struct core_timer;
@@ -28,7 +41,7 @@ void core_timer_stop(struct core_timer *t);                      /* after this i
 bool core_timer_running(const struct core_timer *t);
 void core_timer_close(struct core_timer *t);                     /* NULL is fine; the owner may go at once */
 
-/* Calls `fn(arg)` once on a later turn of the loop. Cannot be taken back. */
+/* Calls `fn(arg)` once, after the present callback has returned. Cannot be taken back. */
 void core_loop_later(struct core_loop *l, void (*fn)(void *arg), void *arg);
 
 /* Signals, on the main loop. */

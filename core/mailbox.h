@@ -14,7 +14,8 @@ struct core_mail {
 struct core_mailbox;
 struct core_mailbox *core_mailbox_open(struct core_loop *l);
 void core_mailbox_post(struct core_mailbox *mb, struct core_mail *m);   /* any thread */
-/* On the loop's thread. What is still queued is run first; nothing may be posted from then on. */
+/* On the loop's thread, also from a mail's run(). What is still queued is run first; nothing may be posted from then on. A
+ * post that is just returning (its mail said "I am done") is waited for. While open, a mailbox keeps its loop running. */
 void core_mailbox_close(struct core_mailbox *mb);
 
 /* Of a thread that waits (the store): no loop. */
@@ -25,6 +26,6 @@ void core_queue_put(struct core_queue *q, struct core_mail *m);         /* any t
  * (then NULL once empty). */
 struct core_mail *core_queue_take(struct core_queue *q);
 void core_queue_end(struct core_queue *q);                              /* any thread */
-void core_queue_free(struct core_queue *q);
+void core_queue_free(struct core_queue *q);     /* empty, and nobody inside any more */
 
 #endif
