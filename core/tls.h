@@ -24,7 +24,9 @@ struct core_tls_ask {
 	struct core_tls_client *client;
 	const char *sni;                        /* host name; NULL sends none (address literals) */
 	enum core_tls_version min_version;      /* below 1.2 the old ciphers are allowed too (opportunistic) */
-	struct core_tls_session *resume;        /* borrowed; NULL for a full handshake */
+	/* Borrowed; NULL for a full handshake. One made with another sni or min_version, or a TLS 1.3 ticket that was
+	 * used before, is passed over. */
+	struct core_tls_session *resume;
 };
 
 /* What the peer showed. Lives as long as the connection. */
@@ -39,7 +41,8 @@ struct core_tls_peer {
  * SAN dNSName entries (RFC 8461 4.1, RFC 6125; a wildcard is the whole left-most label; never the CN). True, or false
  * with *why: certificate-expired, certificate-not-trusted, certificate-host-mismatch or validation-failure, with
  * OpenSSL's error name as reason and the subject, names and dates that matter in the text. Where several faults are there,
- * the first in the order not-trusted, expired, host-mismatch is told. */
+ * the first in the order validation-failure (revoked, chain too long: the check itself is in doubt), not-trusted, expired,
+ * host-mismatch is told. Not valid yet is not-trusted: it has not expired. Works alike on a resumed session. */
 SP_NODISCARD bool core_tls_verify(struct core_tls_client *t, const struct core_tls_peer *peer, const char *host,
                                   int64_t now_s, struct sp_fail *why);
 /* One line for logs and DSNs: leaf subject, SANs (cut), issuer, notAfter. Printable. Appends to `out`. */
