@@ -20,9 +20,27 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BINARY = os.environ.get("STRICTPOST", f"{TOP}/build-asan/strictpost")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", default="1/1", help="I/N: only every Nth test, from the Ith on")
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "kill: ends the relay with SIGKILL many times; runs with the plain build")
     if "LAB_PID" not in os.environ:
         raise pytest.UsageError("the end-to-end tests run inside the laboratory: python3 -m lab.enter ...")
+
+
+def pytest_collection_modifyitems(config, items):
+    part, parts = map(int, config.getoption("--part").split("/"))
+    items[:] = items[part - 1::parts]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Writes "N passed, N failed" to $COUNTS, for tests/run."""
+    if "COUNTS" in os.environ:
+        passed, failed, errors = (len(terminalreporter.stats.get(kind, ())) for kind in ("passed", "failed", "error"))
+        with open(os.environ["COUNTS"], "w", encoding="ascii") as file:
+            file.write(f"{passed} passed, {failed + errors} failed\n")
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +105,11 @@ def relay(world, start_relay):
 def send(relay):
     """Hands a message to the relay: send(recipients, data=None, sender=...) is its queue identifier."""
     return lambda recipients, *args, **named: submit(relay.address, recipients, *args, **named)
+
+
+@pytest.fixture
+def home(world):
+    """A domain whose host gets the bounces; its user() is the sender."""
+    domain = world.domain("home")
+    domain.host = domain.mx()
+    return domain

@@ -1,0 +1,189 @@
+"""Keeping a policy: its life, its renewal, and what may not touch it."""
+
+import time
+
+from evidence import failure, policy, untouched
+from lab.client import submit
+from lab.oddhttps import answer
+from lab.process import wait_until
+from lab.world import policy_text
+
+
+def test_policy_survives_a_restart(world, relay, send):
+    domain = world.domain().policy()
+    host = domain.mx()
+    send(domain.user())
+    host.wait_messages()
+    relay.wait_empty()
+    relay.stop()
+    world.dns.remove(f"_mta-sts.{domain}", "TXT")
+    world.policy_host.serve(domain.name, None)
+    host.behaviour = host.behaviour.but(starttls=False)
+    relay.start()
+    submit(relay.address, domain.user())
+    event = relay.wait_delivery(domain.name, result="deferred")
+    assert (policy(event), failure(event)) == ("sts/enforce", "starttls-not-supported")
+    assert len(host.seen) == 1
+
+
+def test_policy_lives_to_its_max_age_and_no_longer(world, relay, send):
+    domain = world.domain().policy(max_age=4)
+    host = domain.mx()
+    send(domain.user())
+    host.wait_messages()
+    fetched = time.monotonic()
+    domain.txt()
+    world.policy_host.serve(domain.name, None)
+    host.behaviour = host.behaviour.but(starttls=False)
+    send(domain.user())
+    relay.wait_delivery(domain.name, result="deferred")
+    assert len(host.seen) == 1
+    host.wait_messages(2, timeout=15)           # a retry after the policy has run out
+    assert time.monotonic() - fetched > 3
+
+
+def test_record_alone_extends_nothing(world, relay, send):
+    """The record is there with the same id; the policy host is gone: the policy runs out all the same."""
+    domain = world.domain().policy(max_age=3)
+    host = domain.mx()
+    send(domain.user())
+    host.wait_messages()
+    world.policy_host.serve(domain.name, None)
+    host.behaviour = host.behaviour.but(starttls=False)
+    send(domain.user())
+    host.wait_messages(2, timeout=15)
+
+
+def test_new_id_takes_effect_at_once(world, relay, send):
+    domain = world.domain().policy(mode="testing")
+    host = domain.mx(world.honest("other.example"))
+    send(domain.user())
+    host.wait_messages()
+    domain.policy(mode="enforce", identifier="2")
+    send(domain.user())
+    event = relay.wait_delivery(domain.name, result="deferred")
+    assert (policy(event), failure(event)) == ("sts/enforce", "certificate-host-mismatch")
+    assert len(host.seen) == 1
+
+
+def test_mode_none_replaces_enforce_at_once(world, relay, send):
+    domain = world.domain().policy()
+    host = domain.mx()
+    send(domain.user())
+    host.wait_messages()
+    domain.policy(mode="none", mx=(), identifier="2")
+    host.behaviour = host.behaviour.but(starttls=False)
+    send(domain.user())
+    assert host.wait_messages(2)[1].tls is None
+
+
+def test_changed_policy_takes_effect_in_the_same_attempt(world, start_relay):
+    """The record is cached by its TTL and says the old id; the refusal makes the relay look again at once."""
+    relay = start_relay(delivery={"retry": {"first": "10m", "max": "10m"}})
+    domain = world.domain().policy(mx=("old.{domain}",))
+    world.dns.replace(f"_mta-sts.{domain}", "TXT", ['"v=STSv1; id=1;"'], ttl=600)
+    old = domain.mx(label="old")
+    submit(relay.address, domain.user())
+    old.wait_messages()
+    new = domain.mx(label="new")
+    domain.set_mx((10, new.name))
+    domain.policy(mx=("new.{domain}",), identifier="2")
+    world.resolver.flush()
+    submit(relay.address, domain.user())
+    assert new.wait_messages()[0].tls
+    assert not relay.deliveries(domain.name, result="deferred")
+
+
+def test_changed_policy_under_the_same_id_is_healed(world, start_relay):
+    """The most common mistake of domain owners: the policy was changed and its id was not."""
+    relay = start_relay(delivery={"retry": {"first": "10m", "max": "10m"}})
+    domain = world.domain().policy(mx=("old.{domain}",))
+    old = domain.mx(label="old")
+    submit(relay.address, domain.user())
+    old.wait_messages()
+    new = domain.mx(label="new")
+    domain.set_mx((10, new.name))
+    domain.policy(mx=("new.{domain}",), identifier="1")
+    submit(relay.address, domain.user())
+    assert new.wait_messages()[0].tls
+
+
+def test_refusals_do_not_hammer_the_policy_host(world, relay, send):
+    """Fetched afresh when every host is refused, but at most every 5 minutes."""
+    domain = world.domain()
+    domain.odd_policy(answer(policy_text(mx=("other.example",)).encode()))
+    domain.mx()
+    send(domain.user())
+    relay.wait_delivery(domain.name, count=3, result="deferred")
+    assert world.odd_host.asked(domain.name) <= 2
+
+
+def test_policy_is_refreshed_in_the_background(world, start_relay):
+    """By HTTPS and without mail, whatever the record says."""
+    relay = start_relay(sts={"refresh": "2s"})
+    domain = world.domain()
+    domain.odd_policy(answer(policy_text(mx=(f"mx1.{domain}",)).encode()))
+    host = domain.mx()
+    submit(relay.address, domain.user())
+    host.wait_messages()
+    domain.txt()
+    wait_until(lambda: world.odd_host.asked(domain.name) >= 3, 30, "two background fetches")
+
+
+def test_failed_refresh_shortens_nothing(world, start_relay):
+    relay = start_relay(sts={"refresh": "1s"})
+    domain = world.domain()
+    domain.odd_policy(answer(policy_text(mx=(f"mx1.{domain}",)).encode()))
+    host = domain.mx()
+    submit(relay.address, domain.user())
+    host.wait_messages()
+    domain.odd_policy(answer(b"", "500 Oops"))
+    wait_until(lambda: world.odd_host.asked(domain.name) >= 2, 30, "a background fetch")
+    host.behaviour = host.behaviour.but(starttls=False)
+    submit(relay.address, domain.user())
+    assert policy(relay.wait_delivery(domain.name, result="deferred")) == "sts/enforce"
+    assert len(host.seen) == 1
+
+
+def test_domains_that_share_a_host_do_not_share_a_verdict(world, relay, send):
+    """One enforces and does not list the host, one enforces and lists it, one has no policy."""
+    host = world.mx(f"shared.{world.domain()}")
+    strict, listed, free = (world.domain() for _ in range(3))
+    for domain in (strict, listed, free):
+        domain.set_mx((10, host.name))
+    strict.policy(mx=("other.example",))
+    listed.policy(mx=(host.name,))
+    send(free.user())
+    send(listed.user())
+    host.wait_messages(2)
+    send(strict.user())
+    event = relay.wait_delivery(strict.name, result="deferred")
+    assert failure(event) == "validation-failure"
+    assert {rcpt for m in host.seen for rcpt in m.rcpt_to} == {free.user().encode(), listed.user().encode()}
+
+
+def test_unverified_session_is_not_reused_for_a_stricter_domain(world, relay, send):
+    """A pooled session or a TLS ticket from opportunistic mail proves nothing to `enforce`."""
+    host = world.mx(f"shared.{world.domain()}", world.honest("other.example"))
+    free, strict = world.domain(), world.domain()
+    for domain in (free, strict):
+        domain.set_mx((10, host.name))
+    strict.policy(mx=(host.name,))
+    send(free.user())
+    host.wait_messages()
+    send(strict.user())
+    event = relay.wait_delivery(strict.name, result="deferred")
+    assert failure(event) == "certificate-host-mismatch"
+    assert len(host.seen) == 1
+
+
+def test_routed_domain_uses_the_policy_of_its_next_hop(world, start_relay):
+    """RFC 8461 leaves it to us: with a configured next hop, that host's name is the policy domain."""
+    hop, recipient = world.domain(), world.domain()
+    host = world.mx(hop.name, world.honest(hop.name).but(starttls=False))
+    hop.policy(mx=(hop.name,))
+    relay = start_relay(routes=[{"domain": recipient.name, "via": f"{hop.name}:25"}])
+    submit(relay.address, recipient.user())
+    event = relay.wait_delivery(result="deferred")
+    assert (policy(event), failure(event)) == ("sts/enforce", "starttls-not-supported")
+    assert untouched(host)
