@@ -4,37 +4,47 @@
  *
  * The caller's loop:
  *     while ((want = smtp_server_next(s, &in)) != SMTP_SERVER_READ) handle(want);
- *     send what smtp_server_output() holds; wait for input or for s->wait_s seconds
+ *     send what smtp_server_output() holds; with octets left in `in`, go round again once that is sent; else wait for input or for
+ *     smtp_server_wait_s() seconds
  * smtp_server_next() takes octets from the front of `in` and returns at the first thing it cannot decide alone. What it
- * wants answered must be answered (the functions below each want) before the next call.
- * Replies of pipelined commands gather in the output, so that one write carries them. */
+ * wants answered must be answered (the functions below each want) before the next call. Between calls `in` may move; what is
+ * left of it must be there again.
+ * Replies of pipelined commands gather in the output, so that one write carries them. While the output holds more than
+ * SMTP_SERVER_OUTPUT_FULL octets no command is taken: next returns READ and leaves the rest in `in`. So a client that sends
+ * without reading costs no memory: with octets left in `in`, the caller stops reading from it until the output is sent. */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
 
 #include "smtp/address.h"
 #include "core/buf.h"
 
+#define SMTP_SERVER_OUTPUT_FULL 16384   /* octets of output */
+
 struct smtp_server;
 
 struct smtp_server_settings {           /* borrowed; must outlive the engine */
 	const char *hostname;           /* in the banner and the EHLO reply */
-	uint64_t message_size;          /* octets; 552 5.3.4 above; offered as SIZE */
+	uint64_t message_size;          /* octets; 552 5.3.4 above; offered as SIZE; 0: no limit (RFC 1870 4) */
 	unsigned recipients;            /* 452 4.5.3 above; offered as LIMITS RCPTMAX */
-	unsigned errors;                /* 421 4.7.0 after as many refused or wrong commands */
-	bool normalise_bare_lf;         /* bare LF becomes CRLF instead of being refused (named networks) */
+	unsigned errors;                /* 421 4.7.0 after as many wrong commands and 5xx replies since the last message that was
+	                                 * taken: a session that brings thousands is not ended for the odd one. 4xx are our trouble
+	                                 * and do not count. 0: no limit */
+	bool normalise_bare_lf;         /* bare LF becomes CRLF instead of being refused (named networks); ends commands too */
 	bool tls;                       /* the session is under TLS: "with ESMTPS" */
 };
 
 enum smtp_server_want {
-	SMTP_SERVER_READ,       /* more octets; all input is consumed */
+	SMTP_SERVER_READ,       /* more octets, or, with input left, room in the output: see above */
 	SMTP_SERVER_MAIL,       /* a transaction wants to begin: smtp_server_accept() or smtp_server_refuse() */
 	SMTP_SERVER_RCPT,       /* a recipient: accept or refuse it */
 	SMTP_SERVER_BEGIN,      /* DATA or the first BDAT: content follows: accept or refuse */
-	SMTP_SERVER_CONTENT,    /* smtp_server_content() lends decoded octets: take them, then just call next */
+	SMTP_SERVER_CONTENT,    /* smtp_server_content() lends decoded octets, often right out of `in`, until the next call: take them,
+	                         * then just call next */
 	SMTP_SERVER_END,        /* the message is complete: store it, then accept (with the reply's text) or refuse; may take
 	                         * long: no octets are read meanwhile */
-	SMTP_SERVER_ABANDON,    /* the transaction ended without a message (RSET, EHLO, QUIT, a fault in the content): let go of what
-	                         * was collected; nothing to answer */
+	SMTP_SERVER_ABANDON,    /* the transaction, begun when MAIL was accepted, ended without a message (RSET, EHLO, QUIT, a fault in
+	                         * the content): let go of what was collected; nothing to answer. Not after our own refusal at BEGIN
+	                         * or END, which ends it too */
 	SMTP_SERVER_CLOSE       /* send the output, then close */
 };
 
@@ -48,7 +58,7 @@ void smtp_server_greet_refuse(struct smtp_server *s, const char *reply);
 SP_NODISCARD enum smtp_server_want smtp_server_next(struct smtp_server *s, struct sp_str *in);
 struct sp_buf *smtp_server_output(struct smtp_server *s);       /* take its bytes away by sending */
 
-/* What is being asked for. Lent until the answer. */
+/* What is being asked for. Lent until the answer; the sender until the transaction ends. */
 const struct smtp_address *smtp_server_sender(const struct smtp_server *s);
 const struct smtp_address *smtp_server_recipient(const struct smtp_server *s);  /* at SMTP_SERVER_RCPT */
 struct sp_str smtp_server_content(const struct smtp_server *s);                 /* at CONTENT: CRLF lines, unstuffed */
@@ -61,13 +71,16 @@ struct smtp_server_mail {
 };
 const struct smtp_server_mail *smtp_server_mail(const struct smtp_server *s);
 
-/* Answers to a want. The reply is a whole one without CRLF, "250 2.0.0 Ok: queued as 0X3K9"; NULL: the engine's own words.
+/* Answers to a want. The reply is a whole one without CRLF, "250 2.0.0 Ok: queued as 0X3K9"; NULL: the engine's own words. It is
+ * copied; what is not printable in it becomes '?', and it is cut at 510 octets (RFC 5321 4.5.3.1.5).
  * A refusal "421 ..." ends the session. Refusing at BEGIN or END ends the transaction. */
 void smtp_server_accept(struct smtp_server *s, const char *reply);
 void smtp_server_refuse(struct smtp_server *s, const char *reply);
 
-/* From now on the next command is answered by "421 reply" and the session ends (shutdown, deadline). In the middle of content:
- * at its end, unless `now`. Call smtp_server_next() afterwards: with `now` it wants CLOSE (ABANDON first where needed). */
+/* From now on the next command is answered by "421 reply" and the session ends (shutdown, deadline); `reply` is "4.3.2 text", or a
+ * whole one that begins with 421; copied. In the middle of content: at its end, once that has its own reply, unless `now`; further BDAT
+ * chunks of a message belong to it. Call smtp_server_next() afterwards: with `now` it wants CLOSE (ABANDON first where needed).
+ * While a want waits for its answer it must still be answered first: a message that is being stored gets its reply. */
 void smtp_server_dismiss(struct smtp_server *s, const char *reply, bool now);
 
 unsigned smtp_server_wait_s(const struct smtp_server *s);       /* how long to wait for octets: RFC 5321 4.5.3.2.7, 300 s */

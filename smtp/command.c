@@ -1,0 +1,317 @@
+/* smtp/command.c - see command.h. */
+#include "smtp/command.h"
+
+#define HELO_MAX 255            /* RFC 5321 4.5.3.1.2 */
+#define NUMBER_DIGITS 20        /* RFC 1870 4, RFC 3030 2 */
+
+/* ---- verbs ---- */
+
+static const struct { const char *word; enum smtp_verb verb; } verbs[] = {
+#define VERB_ROW(name, word) { word, SMTP_VERB_##name },
+	SMTP_VERBS(VERB_ROW)
+#undef VERB_ROW
+	{ "GET", SMTP_VERB_HTTP },
+	{ "HEAD", SMTP_VERB_HTTP },
+	{ "POST", SMTP_VERB_HTTP },
+	{ "PUT", SMTP_VERB_HTTP },
+	{ "PATCH", SMTP_VERB_HTTP },
+	{ "DELETE", SMTP_VERB_HTTP },
+	{ "OPTIONS", SMTP_VERB_HTTP },
+	{ "CONNECT", SMTP_VERB_HTTP },
+	{ "TRACE", SMTP_VERB_HTTP },
+	{ "PRI", SMTP_VERB_HTTP },      /* RFC 9113 3.4: how HTTP/2 begins */
+};
+
+const char *smtp_verb_str(enum smtp_verb v)
+{
+	for (size_t i = 0; i < SP_COUNT(verbs); i++)
+		if (verbs[i].verb == v)
+			return verbs[i].word;
+	return "unknown";
+}
+
+static enum smtp_verb find_verb(struct sp_str word)
+{
+	for (size_t i = 0; i < SP_COUNT(verbs); i++)
+		if (sp_str_eq_nocase(word, sp_str_of(verbs[i].word)))   /* RFC 5321 2.4: verbs know no case */
+			return verbs[i].verb;
+	return SMTP_VERB_UNKNOWN;
+}
+
+static bool has_path(enum smtp_verb v)
+{
+	return v == SMTP_VERB_MAIL || v == SMTP_VERB_RCPT;
+}
+
+/* RFC 5321 2.4: commands are ASCII. Octets over 127 pass in paths only, where a domain may have U-labels. */
+static const char *check_octets(struct sp_str line, enum smtp_verb verb)
+{
+	for (size_t i = 0; i < line.len; i++) {
+		unsigned char c = (unsigned char)line.p[i];
+		if (c < ' ' || c == 127)
+			return "500 5.5.2 Control character in the command";
+		if (c > 127 && !has_path(verb))
+			return "500 5.5.2 Octet over 127 in the command";
+	}
+	return NULL;
+}
+
+/* ---- paths ---- */
+
+/* Octets of the path in angle brackets at the front of `s`; 0 when it does not end. A '>' in quotes is text. */
+static size_t path_len(struct sp_str s)
+{
+	bool quoted = false;
+	for (size_t i = 1; i < s.len; i++) {
+		if (quoted && s.p[i] == '\\')
+			i++;
+		else if (s.p[i] == '"')
+			quoted = !quoted;
+		else if (s.p[i] == '>' && !quoted)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* RFC 5321 4.1.2, Appendix C: "@a,@b:" in front of a mailbox is accepted and dropped. */
+static bool drop_source_route(struct sp_str *s, struct sp_arena *arena, const char **why)
+{
+	if (s->len == 0 || s->p[0] != '@')
+		return true;
+	size_t colon = sp_str_find(*s, ':');
+	if (colon == s->len) {
+		*why = "source route without a mailbox";
+		return false;
+	}
+	struct sp_str route = sp_str_make(s->p, colon), hop;
+	*s = sp_str_from(*s, colon + 1);
+	do {
+		hop = sp_take_until(&route, ',');
+		struct sp_str domain = hop;
+		if (!sp_take_char(&domain, '@')) {
+			*why = "malformed source route";
+			return false;
+		}
+		if (smtp_domain_ascii(domain, arena, why) == NULL)
+			return false;
+	} while (hop.p + hop.len + 1 < s->p);           /* a comma follows, not the colon */
+	return true;
+}
+
+static bool parse_mailbox(struct sp_str s, enum smtp_verb verb, struct sp_arena *arena, struct smtp_address *out,
+                          const char **why)
+{
+	if (s.len == 0 && verb == SMTP_VERB_MAIL) {             /* RFC 5321 4.1.2: Reverse-path = Path / "<>" */
+		*out = (struct smtp_address){ "", "", "" };
+		return true;
+	}
+	if (verb == SMTP_VERB_RCPT && sp_str_eq_nocase(s, SP_STR("postmaster"))) {      /* RFC 5321 4.1.1.3 */
+		const char *local = sp_arena_dup(arena, s);
+		*out = (struct smtp_address){ local, local, "" };
+		return true;
+	}
+	return drop_source_route(&s, arena, why) && smtp_address_parse(s, false, arena, out, why);
+}
+
+/* RFC 6531 3.5: 5.6.7 where the address would need SMTPUTF8, which is not offered; RFC 3463 3.2: 5.1.3 and 5.1.7 for bad syntax. */
+static const char *bad_path(struct sp_str mailbox, enum smtp_verb verb, struct sp_arena *arena, const char *why)
+{
+	for (size_t i = 0; i < mailbox.len; i++)
+		if ((unsigned char)mailbox.p[i] > 127)
+			return sp_arena_printf(arena, "553 5.6.7 Non-ASCII address: %s; SMTPUTF8 is not offered", why);
+	bool sender = verb == SMTP_VERB_MAIL;
+	return sp_arena_printf(arena, "501 %s Bad %s address: %s", sender ? "5.1.7" : "5.1.3", sender ? "sender" : "recipient", why);
+}
+
+/* Takes "FROM:<path>" or "TO:<path>". */
+static const char *take_path(struct sp_str *s, enum smtp_verb verb, struct sp_arena *arena, struct smtp_address *out)
+{
+	bool sender = verb == SMTP_VERB_MAIL;
+	if (!sp_take_prefix_nocase(s, sender ? SP_STR("FROM:") : SP_STR("TO:")))
+		return sender ? "501 5.5.4 Say MAIL FROM:<address>" : "501 5.5.4 Say RCPT TO:<address>";
+	sp_take_blanks(s);                              /* leniency: "MAIL FROM: <a@b>", which many clients say */
+	if (s->len == 0 || s->p[0] != '<')
+		return bad_path(SP_STR(""), verb, arena, "it stands in no angle brackets");
+	size_t len = path_len(*s);
+	if (len == 0)
+		return bad_path(SP_STR(""), verb, arena, "its angle bracket is not closed");
+	if (len > SMTP_PATH_MAX)                        /* RFC 5321 4.5.3.1.3 */
+		return bad_path(SP_STR(""), verb, arena, "path of more than 256 octets");
+	struct sp_str mailbox = sp_str_make(s->p + 1, len - 2);
+	*s = sp_str_from(*s, len);
+	const char *why;
+	return parse_mailbox(mailbox, verb, arena, out, &why) ? NULL : bad_path(mailbox, verb, arena, why);
+}
+
+/* ---- parameters ---- */
+
+struct parameter {
+	struct sp_str keyword, value;
+	bool has_value;
+};
+
+static size_t keyword_len(struct sp_str s)              /* RFC 5321 4.1.2: esmtp-keyword */
+{
+	size_t i = 0;
+	while (i < s.len && (sp_is_alnum(s.p[i]) || (s.p[i] == '-' && i > 0)))
+		i++;
+	return i;
+}
+
+static size_t value_len(struct sp_str s)                /* RFC 5321 4.1.2: esmtp-value */
+{
+	size_t i = 0;
+	while (i < s.len && s.p[i] > ' ' && s.p[i] <= '~' && s.p[i] != '=')
+		i++;
+	return i;
+}
+
+static bool take_parameter(struct sp_str *s, struct parameter *out)
+{
+	*out = (struct parameter){ .keyword = sp_str_make(s->p, keyword_len(*s)) };
+	*s = sp_str_from(*s, out->keyword.len);
+	out->has_value = sp_take_char(s, '=');
+	if (out->has_value) {
+		out->value = sp_str_make(s->p, value_len(*s));
+		*s = sp_str_from(*s, out->value.len);
+	}
+	return out->keyword.len > 0 && (!out->has_value || out->value.len > 0) && (s->len == 0 || s->p[0] == ' ');
+}
+
+static const char *apply_size(struct sp_str value, struct smtp_command *out)
+{
+	if (!sp_take_digits(&value, NUMBER_DIGITS, &out->size) || value.len > 0)
+		return "501 5.5.4 Bad SIZE: a number of octets is asked for";
+	return NULL;
+}
+
+static const char *apply_body(struct sp_str value, struct smtp_command *out)
+{
+	out->eight_bit = sp_str_eq_nocase(value, SP_STR("8BITMIME"));
+	if (out->eight_bit || sp_str_eq_nocase(value, SP_STR("7BIT")))
+		return NULL;
+	if (sp_str_eq_nocase(value, SP_STR("BINARYMIME")))
+		return "555 5.6.1 BODY=BINARYMIME is not offered";
+	return "501 5.5.4 Bad BODY: 7BIT or 8BITMIME is asked for";
+}
+
+static const struct {
+	enum smtp_verb verb;
+	const char *keyword;
+	const char *(*apply)(struct sp_str value, struct smtp_command *out);
+} parameters[] = {
+	{ SMTP_VERB_MAIL, "SIZE", apply_size },         /* RFC 1870 3 */
+	{ SMTP_VERB_MAIL, "BODY", apply_body },         /* RFC 6152 2 */
+};
+
+/* `seen` has a bit for each row above. */
+static const char *apply_parameter(const struct parameter *p, unsigned *seen, struct smtp_command *out,
+                                   struct sp_arena *arena)
+{
+	for (size_t i = 0; i < SP_COUNT(parameters); i++) {
+		if (parameters[i].verb != out->verb || !sp_str_eq_nocase(p->keyword, sp_str_of(parameters[i].keyword)))
+			continue;
+		if (*seen & (1u << i))
+			return "501 5.5.4 A parameter is there twice";
+		*seen |= 1u << i;
+		return parameters[i].apply(p->value, out);
+	}
+	return sp_arena_printf(arena, "555 5.5.4 Unknown parameter %.*s", (int)sp_min(p->keyword.len, 40), p->keyword.p);
+}
+
+static const char *parse_parameters(struct sp_str s, struct smtp_command *out, struct sp_arena *arena)
+{
+	unsigned seen = 0;
+	while (s.len > 0) {
+		if (sp_take_blanks(&s) == 0)
+			return "501 5.5.4 A blank is missing behind the address";
+		struct parameter p;
+		if (!take_parameter(&s, &p))
+			return "501 5.5.4 Bad parameter: KEYWORD or KEYWORD=value is asked for";
+		out->extended = true;
+		const char *reply = apply_parameter(&p, &seen, out, arena);
+		if (reply)
+			return reply;
+	}
+	return NULL;
+}
+
+/* ---- what stands behind each verb ---- */
+
+static const char *parse_envelope(struct sp_str s, struct smtp_command *out, struct sp_arena *arena)
+{
+	const char *reply = take_path(&s, out->verb, arena, &out->path);
+	return reply ? reply : parse_parameters(s, out, arena);
+}
+
+/* Any word will do: who means well and is misconfigured is not to be kept from sending (RFC 5321 4.1.4), and nothing is decided by it. */
+static const char *parse_hello(struct sp_str s, struct smtp_command *out)
+{
+	if (s.len == 0)
+		return out->verb == SMTP_VERB_EHLO ? "501 5.5.4 Say EHLO your-host-name" : "501 5.5.4 Say HELO your-host-name";
+	if (sp_str_contains(s, ' '))
+		return "501 5.5.4 Bad host name: one word is asked for";
+	if (s.len > HELO_MAX)
+		return "501 5.5.4 Bad host name: more than 255 octets";
+	out->argument = s;
+	return NULL;
+}
+
+static const char *parse_bdat(struct sp_str s, struct smtp_command *out)        /* RFC 3030 2 */
+{
+	static const char bad[] = "501 5.5.4 Bad BDAT: BDAT octets [LAST] is asked for";
+	if (!sp_take_digits(&s, NUMBER_DIGITS, &out->chunk))
+		return bad;
+	if (s.len == 0)
+		return NULL;
+	if (sp_take_blanks(&s) == 0 || !sp_str_eq_nocase(s, SP_STR("LAST")))
+		return bad;
+	out->last = true;
+	return NULL;
+}
+
+static const char *parse_nothing(struct sp_str s)
+{
+	return s.len == 0 ? NULL : "501 5.5.4 This command takes no argument";          /* RFC 5321 4.1.1 */
+}
+
+const char *smtp_command_parse(struct sp_str line, struct sp_arena *arena, struct smtp_command *out)
+{
+	while (line.len > 0 && sp_is_blank(line.p[line.len - 1]))               /* RFC 5321 4.1.1: blanks at the end are borne */
+		line.len--;
+	struct sp_str rest = line;
+	struct sp_str word = sp_take_until(&rest, ' ');
+	*out = (struct smtp_command){ .verb = find_verb(word) };
+	const char *reply = check_octets(line, out->verb);
+	if (reply)
+		return reply;
+	sp_take_blanks(&rest);                  /* leniency: several blanks behind the verb */
+	switch (out->verb) {
+	case SMTP_VERB_HELO:
+	case SMTP_VERB_EHLO:
+		return parse_hello(rest, out);
+	case SMTP_VERB_MAIL:
+	case SMTP_VERB_RCPT:
+		return parse_envelope(rest, out, arena);
+	case SMTP_VERB_BDAT:
+		return parse_bdat(rest, out);
+	case SMTP_VERB_DATA:
+	case SMTP_VERB_RSET:
+	case SMTP_VERB_QUIT:
+		return parse_nothing(rest);
+	case SMTP_VERB_VRFY:
+		return rest.len > 0 ? NULL : "501 5.5.4 Say VRFY address";
+	case SMTP_VERB_NOOP:
+	case SMTP_VERB_HELP:
+		return NULL;
+	case SMTP_VERB_EXPN:
+	case SMTP_VERB_STARTTLS:
+	case SMTP_VERB_AUTH:
+		return "502 5.5.1 Not offered here";                    /* RFC 5321 4.2.4 */
+	case SMTP_VERB_HTTP:
+	case SMTP_VERB_UNKNOWN:
+	case SMTP_VERB_COUNT:
+		break;
+	}
+	return "500 5.5.1 Unknown command";
+}
