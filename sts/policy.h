@@ -9,6 +9,9 @@
 #define STS_POLICY_SIZE_MAX 65536               /* octets of a body (RFC 8461 3.2: at least; DESIGN.md: at most) */
 #define STS_MAX_AGE_MAX 31557600u               /* RFC 8461 3.2: seconds */
 #define STS_MX_MAX 1000                         /* patterns of a policy; more: invalid */
+/* Octets that the parser takes. Our own print of a policy may be longer than the body it came from (a blank behind each colon, a line
+ * end), and must parse again; whoever takes a body from outside holds it to STS_POLICY_SIZE_MAX. */
+#define STS_POLICY_TEXT_MAX (STS_POLICY_SIZE_MAX + STS_MX_MAX + 4)
 
 #define STS_MODES(X) X(NONE, "none") X(TESTING, "testing") X(ENFORCE, "enforce")
 enum sts_mode {
@@ -20,11 +23,12 @@ const char *sts_mode_str(enum sts_mode mode);
 
 struct sts_policy;              /* opaque, counted */
 
-/* Called for what is forgiven: repeated key, trailing blanks, max_age over the maximum. NULL: not interested. */
+/* Called for what is forgiven (repeated key, trailing blanks, max_age over the maximum, a dot behind an mx name), and for what is legal but hardly
+ * meant (a key that differs from ours in case, max_age below a day, "*.com"). A sentence with the line number, for the domain's owner. NULL: not interested. */
 typedef void (*sts_warn_fn)(void *arg, const char *text);
 
-/* Parses `body`, the bytes of mta-sts.txt, keeping no pointer into it. NULL when invalid; then `why` (may be NULL) receives a
- * sentence with the line number. One ref. */
+/* Parses `body`, the bytes of mta-sts.txt, keeping no pointer into it. NULL when invalid; then `why` (may be NULL; room for 512
+ * octets) receives a sentence with the line number. One ref. */
 SP_NODISCARD struct sts_policy *sts_policy_parse(struct sp_str body, sts_warn_fn warn, void *warn_arg, struct sp_buf *why);
 struct sts_policy *sts_policy_ref(struct sts_policy *p);
 void sts_policy_unref(struct sts_policy *p);            /* NULL is fine */
@@ -38,7 +42,7 @@ bool sts_policy_equal(const struct sts_policy *a, const struct sts_policy *b);
 bool sts_policy_allows_mx(const struct sts_policy *p, struct sp_str host);
 /* RFC 8461 4.1: one pattern against one host name. */
 bool sts_mx_match(struct sp_str pattern, struct sp_str host);
-/* Is it a pattern at all: a host name, or "*." and a host name of two labels or more? *why: static phrase. */
+/* Is it a pattern at all: a host name, or "*." and a host name (RFC 8461 3.2: ["*."] Domain; a dot at the end is fine)? *why: static phrase. */
 SP_NODISCARD bool sts_mx_pattern_ok(struct sp_str pattern, const char **why);
 
 /* Canonical text, for the cache and for RFC 8460 policy-string: "version: STSv1\nmode: ...". Parses back to an equal policy. */
