@@ -14,10 +14,12 @@ SP_NODISCARD enum core_db_status sts_cache_migrate(struct core_db *db, unsigned 
  * reported as unknown and logged. */
 SP_NODISCARD enum core_db_status sts_cache_get(struct core_db *db, const char *domain, struct sts_entry *out);
 SP_NODISCARD enum core_db_status sts_cache_put(struct core_db *db, const char *domain, const struct sts_entry *e);
-/* Up to `limit` domains whose refresh_s is at or before `now_s`, the longest due first; strings live in `arena`. Expired policies too old to matter
- * (expired for longer than a week) are deleted by sts_cache_sweep(). */
+/* Up to `limit` domains with a valid policy whose refresh_s is at or before `now_s`, or whose times lie so far ahead that the clock must have jumped
+ * back; the longest due first; strings live in `arena`. An expired policy is fetched when mail asks for it. */
 SP_NODISCARD enum core_db_status sts_cache_due(struct core_db *db, int64_t now_s, size_t limit, struct sp_arena *arena,
                                                const char **domains, size_t *count);
+/* Deletes what expired more than a week ago and was not tried since. Not by `now_s` alone: a clock that jumped ahead would empty the table; the latest
+ * successful fetch must be as far ahead. */
 SP_NODISCARD enum core_db_status sts_cache_sweep(struct core_db *db, int64_t now_s);
 
 #endif

@@ -18,9 +18,11 @@
 struct sts_entry {
 	struct sts_policy *policy;      /* one ref; NULL: none is cached */
 	char id[STS_ID_MAX + 1];        /* of the record under which it was fetched; "" unknown */
-	int64_t fetched_s;              /* last successful fetch */
+	int64_t fetched_s;              /* last successful fetch; in the future when the clock has jumped back since: then a fetch is due, and
+	                                 * one that fails too moves it to now, so that no such policy outlives now + max_age */
 	int64_t expires_s;              /* fetched_s + max_age; not valid at or after it */
-	int64_t refresh_s;              /* when to fetch again in the background */
+	int64_t refresh_s;              /* when to fetch again in the background; a failure puts it off to retry_s */
+	int64_t fresh_s;                /* last fetch that mail in danger asked for (`fresh`), 0: none */
 	/* the last failure, cleared by a success; kept across restarts */
 	char failed_id[STS_ID_MAX + 1]; /* under which the fetch failed */
 	int64_t retry_s;                /* no fetch under failed_id before this */
@@ -68,7 +70,10 @@ struct sts_rules {                      /* from the configuration */
 enum sts_next { STS_NEXT_DONE, STS_NEXT_FETCH };
 
 /* The `_mta-sts` look-up ended. `fresh`: mail would be given up because of the policy: fetch again although the id is unchanged
- * (DESIGN.md: at most every 5 minutes; e->fetched_s and e->retry_s tell). On DONE *out is filled; on FETCH `id` is what to pass on. */
+ * (DESIGN.md: at most every 5 minutes; e->fresh_s and e->retry_s tell); then also when the record is gone, to find a `mode: none`. Worth
+ * asking only where the policy that refuses was not fetched in this very attempt (STS_SOURCE_FRESH).
+ * On DONE *out (initialised) is filled; on FETCH `id` is what to pass on. A fetch that is held back by an earlier failure is reported as that
+ * failure, in fetch_fail (kind: TLS for sts-webpki-invalid, else HTTP). */
 SP_NODISCARD enum sts_next sts_discover_txt(const struct sts_entry *e, const struct core_dns_answer *txt, bool fresh,
                                             const struct sts_rules *rules, int64_t now_s,
                                             char id[STS_ID_MAX + 1], struct sts_finding *out);
@@ -82,7 +87,8 @@ struct sts_fetch {
 	struct sp_str body;
 };
 /* Takes the response in: updates *e (the caller stores it when *changed), and fills *out. Order of checks: fetch failure, status, content
- * type, encoding, body. `random` spreads the refresh. `id`: from the record, or e->id for a background refresh. */
+ * type, encoding, body; a status other than 200 counts before a limit that its page broke. `random` spreads the refresh. `id`: from the record, or
+ * e->id for a background refresh. has_record is taken to be true where `id` is not empty. */
 void sts_discover_fetched(struct sts_entry *e, const char *id, const struct sts_fetch *fetch,
                           const struct sts_rules *rules, int64_t now_s, uint32_t random,
                           bool *changed, struct sts_finding *out);

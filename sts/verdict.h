@@ -25,6 +25,8 @@ struct sts_demand {
 	struct sp_fail counted;         /* failed(): a fault that is only counted (testing, and not listed): the session goes on */
 	enum sts_mode mode;             /* of the policy; NONE without one */
 	bool has_policy;
+	char host[256];                 /* as asked for; for texts */
+	char policy[128];               /* where it comes from, for texts: "mode enforce, id 20250101, cache"; "" without one */
 };
 /* `host`: A-labels, from DNS or from the configured route. */
 void sts_verdict_host(const struct sts_finding *f, const char *host, struct sts_demand *out);
