@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-static void set_text(struct sp_fail *f, const char *fmt, va_list args)
+SP_PRINTF(2, 0) static void set_text(struct sp_fail *f, const char *fmt, va_list args)
 {
 	vsnprintf(f->text, sizeof(f->text), fmt, args);
 	for (char *c = f->text; *c; c++)
