@@ -23,7 +23,8 @@ enum smtp_client_tls {
 
 enum smtp_client_want {
 	SMTP_CLIENT_READ,       /* send the output, then wait for octets up to smtp_client_wait_s() seconds */
-	SMTP_CLIENT_HANDSHAKE,  /* send the output, start TLS; then smtp_client_tls_done() and next (failed: close) */
+	SMTP_CLIENT_HANDSHAKE,  /* send the output, start TLS; then smtp_client_tls_done() and next (failed: close). Octets that the caller read
+	                         * in clear behind the reply must still be in `in`: they end the session (CVE-2021-22947) */
 	SMTP_CLIENT_READY,      /* in step, nothing under way: smtp_client_send() or smtp_client_quit() */
 	SMTP_CLIENT_BODY,       /* send content: smtp_client_body() with a piece, or _body_end(); after each: send the output, and, when the
 	                         * connection has room, go on. Octets that arrive meanwhile are passed to next as ever */
@@ -60,20 +61,32 @@ struct smtp_client_mail {
 	const char *sender;             /* "" is the null path */
 	const char *const *recipients;
 	size_t recipient_count;         /* 1.. ; more than the peer's RCPTMAX is refused as results by the engine with 452 4.5.3 */
-	uint64_t size;                  /* octets of the content */
-	bool eight_bit;                 /* content has octets over 127: BODY=8BITMIME; a peer without it: sent as is? no: fails 5.6.3 */
+	uint64_t size;                  /* octets of the content, exactly: more or fewer at BODY is a STORE failure */
+	bool eight_bit;                 /* content has octets over 127: BODY=8BITMIME; to a peer without it: refused here, 5.6.3 */
+	bool ends_in_crlf;              /* the content is known to end in CRLF (all that our server stored does): spares large ones that go by
+	                                 * BDAT a second chunk. Where false, the engine looks, and adds a CRLF that is missing */
 	const char *domain;             /* for failures' texts: the recipient domain */
 };
-/* At READY. Content is sent by BDAT where CHUNKING is offered (small ones pipelined behind the RCPTs), else by DATA, dot-stuffed. */
+/* At READY; on a session that is over or spent, the results say so. Content is sent by BDAT where CHUNKING is offered (small ones
+ * pipelined behind the RCPTs), else by DATA, dot-stuffed. */
 void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *mail);
-/* At BODY: the next piece of the content (CRLF lines). Appended to the output in the transfer's form. */
+/* At BODY: the next piece of the content (CRLF lines). Appended to the output in the transfer's form (so a piece of some 64 KiB
+ * bounds the output). A content of up to 64 KiB that goes by BDAT leaves at its end, with the whole envelope in front where the peer
+ * has PIPELINING: until then there is no output. */
 void smtp_client_body(struct smtp_client *c, struct sp_str piece);
 void smtp_client_body_end(struct smtp_client *c);
-/* The content cannot be had (disk): the transaction is broken off by closing; RESULT gives every recipient a STORE failure. */
+/* Optional, at BODY: true if the content goes out unchanged (BDAT, large). The caller may then send a piece itself, behind what
+ * the output holds, and tell the engine by smtp_client_body_lent() instead of giving it to smtp_client_body(). */
+bool smtp_client_body_raw(const struct smtp_client *c);
+void smtp_client_body_lent(struct smtp_client *c, struct sp_str piece);         /* only looks at it */
+/* The content cannot be had (disk): RESULT gives every recipient `why`; the session is closed, unless nothing of the content had left. */
 void smtp_client_body_fail(struct smtp_client *c, const struct sp_fail *why);
 
-/* At RESULT: recipient i was delivered when !sp_failed(&r[i]). kind REPLY with the peer's code, esc and text; otherwise the
- * session's own failure. Lent until the next send. `reply` is the last reply of the transaction, printable ("250 2.0.0 Ok"). */
+/* At RESULT: recipient i was delivered when !sp_failed(&r[i]). kind REPLY with the peer's code, esc and text, which ends in " with "
+ * and the reply as smtp_reply_print() gives it; otherwise the session's own failure. `permanent` says whether trying again can help (a
+ * 552 at RCPT is not permanent, RFC 5321 4.5.3.1.10). What the engine itself refuses, as the peer would (SIZE, 8BITMIME, SMTPUTF8, RCPTMAX,
+ * an address that cannot be sent) has kind REPLY and a code too, but no " with ". `reply` is the last reply that decided something, printable ("250 2.0.0 Ok"). Lent until the
+ * next send. */
 struct smtp_client_results {
 	const struct sp_fail *recipients;
 	const char *reply;
@@ -87,7 +100,8 @@ const struct smtp_client_results *smtp_client_results(const struct smtp_client *
 /* True if another message may follow on this session (in step, under the peer's MAILMAX). */
 bool smtp_client_reusable(const struct smtp_client *c);
 void smtp_client_quit(struct smtp_client *c);                           /* at READY: says QUIT; next wants READ, then CLOSE */
-/* The connection ended or a deadline passed while we waited. Next wants RESULT (when a transaction was under way) and CLOSE. */
+/* The connection ended or a deadline passed while we waited. Next wants RESULT (when a transaction was under way) and CLOSE. Between
+ * STARTTLS and the end of the handshake the failure becomes validation-failure where `why` has no result of its own. */
 void smtp_client_lost(struct smtp_client *c, const struct sp_fail *why);
 
 const struct sp_fail *smtp_client_fail(const struct smtp_client *c);    /* not failed after a clean end */

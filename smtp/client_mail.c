@@ -1,0 +1,608 @@
+/* smtp/client_mail.c - one transaction of the client engine: envelope, content, results. See client.h and client_state.h.
+ * Implements RFC 5321 3.3 and 4.1.1.2 to 4.1.1.5, 2920 (which commands may share a write), 1870 6 (SIZE), 6152 2 (BODY), 3030 2 (BDAT),
+ * 6531 3.4 (SMTPUTF8 where an address needs it), 9422 4.2 (RCPTMAX). */
+#include "smtp/client_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WHOLE_MAX 65536         /* octets: a content up to this goes by BDAT in one piece, behind its envelope where that is allowed */
+#define PATH_MAX_SENT 900       /* octets of an address: longer ones fit in no command line */
+#define REPLY_KEPT 400          /* octets of the last reply, for smtp_client_results() */
+
+void transaction_init(struct transaction *t)
+{
+	*t = (struct transaction){ 0 };
+	sp_buf_init(&t->held, WHOLE_MAX + 2);
+	sp_buf_init(&t->reply, REPLY_KEPT);
+	smtp_stuff_init(&t->stuff);
+}
+
+void transaction_clear(struct transaction *t)
+{
+	free(t->results);
+	free(t->recipients);
+	sp_buf_clear(&t->held);
+	sp_buf_clear(&t->reply);
+	transaction_init(t);
+}
+
+/* --- results --- */
+
+static void settle(struct transaction *t, size_t i, const struct sp_fail *f)
+{
+	t->results[i] = *f;
+	if (t->recipients[i] != RECIPIENT_KEPT_BACK)
+		t->recipients[i] = RECIPIENT_SETTLED;
+}
+
+/* `f` for everyone who has no result yet; true if there was one. */
+static bool settle_rest(struct transaction *t, const struct sp_fail *f)
+{
+	bool any = false;
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->recipients[i] != RECIPIENT_ASKED && t->recipients[i] != RECIPIENT_ACCEPTED)
+			continue;
+		settle(t, i, f);
+		any = true;
+	}
+	t->settled = true;
+	return any;
+}
+
+static void keep_reply(struct transaction *t, const struct smtp_reply *r)
+{
+	sp_buf_reset(&t->reply);
+	smtp_reply_print(r, REPLY_KEPT, &t->reply);
+}
+
+/* The peer refused the mail as a whole. */
+static void mail_refused(struct smtp_client *c, const struct smtp_reply *r, const char *how)
+{
+	struct sp_fail f;
+	client_refusal(c, &f, r, how);
+	keep_reply(&c->t, r);
+	settle_rest(&c->t, &f);
+}
+
+/* RFC 5321 4.1.4: MAIL may follow once the last transaction was concluded or aborted. One that the peer has begun and we gave up
+ * is aborted by RSET, when there is a next one. That includes a refused DATA: there are servers that keep the envelope. */
+static void finish(struct smtp_client *c)
+{
+	c->need_rset = c->need_rset || c->t.open;
+	client_enter(c, CLIENT_RESULT);
+}
+
+void transaction_break(struct smtp_client *c, const struct sp_fail *why, bool heard)
+{
+	struct transaction *t = &c->t;
+	bool all_sent = t->complete && c->out.len == 0;
+	bool any = settle_rest(t, why);
+	t->uncertain = any && all_sent && !heard;       /* RFC 5321 4.5.3.2.6: it may have arrived */
+	t->site = true;
+	client_enter(c, CLIENT_RESULT);
+}
+
+void transaction_publish(struct smtp_client *c)
+{
+	const struct transaction *t = &c->t;
+	c->lent = (struct smtp_client_results){
+		.recipients = t->results,
+		.reply = sp_buf_cstr(&t->reply),
+		.uncertain = t->uncertain,
+		.site = t->site,
+		.messages = c->messages,
+	};
+}
+
+const struct smtp_client_results *smtp_client_results(const struct smtp_client *c)
+{
+	return &c->lent;
+}
+
+/* --- before anything is sent --- */
+
+static bool is_utf8(const char *address)
+{
+	for (; *address; address++)
+		if ((unsigned char)*address > 127)
+			return true;
+	return false;
+}
+
+/* False for what could break out of its command: controls, and outside quotes what delimits the path. */
+static bool can_be_sent(const char *address)
+{
+	bool quoted = false;
+	const char *c = address;
+	for (; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == 127)
+			return false;
+		if (*c == '\\' && quoted && c[1] != '\0')
+			c++;
+		else if (*c == '"')
+			quoted = !quoted;
+		else if (!quoted && (*c == ' ' || *c == '<' || *c == '>'))
+			return false;
+		if ((unsigned char)*c < ' ' || *c == 127)       /* the one behind a backslash */
+			return false;
+	}
+	return !quoted && c - address <= PATH_MAX_SENT;
+}
+
+/* What the peer would say, said before asking it. */
+static void refuse_here(struct sp_fail *f, int code, const char *esc, const char *text)
+{
+	sp_fail_set(f, SP_FAIL_REPLY, "%s", text);
+	f->code = code;
+	snprintf(f->esc, sizeof(f->esc), "%s", esc);
+	f->permanent = code >= 500;
+}
+
+/* True with *f if the mail as a whole cannot go to this peer. */
+static bool mail_cannot_go(const struct smtp_client *c, const struct smtp_client_mail *m, struct sp_fail *f)
+{
+	const struct smtp_client_ext *x = &c->ext;
+	char text[512];
+	if (!can_be_sent(m->sender)) {
+		refuse_here(f, 553, "5.1.7", "the sender's address cannot be written in a command");
+	} else if (is_utf8(m->sender) && !x->smtputf8) {
+		snprintf(text, sizeof(text), "%s does not offer SMTPUTF8, which the sender's address needs", c->peer);
+		refuse_here(f, 553, "5.6.7", text);                     /* RFC 6531 3.5 */
+	} else if (x->size_max > 0 && m->size > x->size_max) {
+		snprintf(text, sizeof(text), "%s takes messages of up to %" PRIu64 " octets, and this one has %" PRIu64, c->peer,
+		         x->size_max, m->size);
+		refuse_here(f, 552, "5.3.4", text);                     /* RFC 1870 6.1 */
+	} else if (m->eight_bit && !x->eight_bit) {
+		snprintf(text, sizeof(text), "%s does not offer 8BITMIME, and this message has octets over 127", c->peer);
+		refuse_here(f, 554, "5.6.3", text);                     /* RFC 6152 3 */
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool recipient_cannot_go(const struct smtp_client *c, const char *address, size_t before, struct sp_fail *f)
+{
+	char text[512];
+	if (!can_be_sent(address) || address[0] == '\0') {
+		refuse_here(f, 553, "5.1.3", "the recipient's address cannot be written in a command");
+	} else if (is_utf8(address) && !c->ext.smtputf8) {
+		snprintf(text, sizeof(text), "%s does not offer SMTPUTF8, which the recipient's address needs", c->peer);
+		refuse_here(f, 553, "5.6.7", text);
+	} else if (c->ext.rcpt_max > 0 && before >= c->ext.rcpt_max) {
+		snprintf(text, sizeof(text), "%s takes %u recipients in a transaction", c->peer, c->ext.rcpt_max);
+		refuse_here(f, 452, "4.5.3", text);                     /* RFC 9422 4.2 */
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Decides for whom there will be a RCPT; how many. */
+static size_t choose_recipients(struct smtp_client *c, const struct smtp_client_mail *m)
+{
+	struct transaction *t = &c->t;
+	size_t chosen = 0;
+	struct sp_fail f;
+	for (size_t i = 0; i < t->count; i++) {
+		if (recipient_cannot_go(c, m->recipients[i], chosen, &f)) {
+			settle(t, i, &f);
+		} else {
+			t->recipients[i] = RECIPIENT_ASKED;
+			chosen++;
+		}
+	}
+	return chosen;
+}
+
+/* The first recipient from `i` on that has a RCPT of its own, or count. */
+static size_t next_asked(const struct transaction *t, size_t i)
+{
+	while (i < t->count && t->recipients[i] == RECIPIENT_KEPT_BACK)
+		i++;
+	return i;
+}
+
+static void begin(struct smtp_client *c, const struct smtp_client_mail *m)
+{
+	struct transaction *t = &c->t;
+	transaction_clear(t);
+	t->count = m->recipient_count;
+	t->results = sp_alloc_array(t->count, sizeof(t->results[0]));
+	t->recipients = sp_alloc_array(t->count, 1);
+}
+
+/* --- the envelope --- */
+
+static bool any_utf8(const struct smtp_client *c)
+{
+	if (is_utf8(c->mail->sender))
+		return true;
+	for (size_t i = next_asked(&c->t, 0); i < c->t.count; i = next_asked(&c->t, i + 1))
+		if (is_utf8(c->mail->recipients[i]))
+			return true;
+	return false;
+}
+
+static void put_mail(struct smtp_client *c)
+{
+	sp_assert(c->tls_on || c->tls != SMTP_CLIENT_TLS_MUST);         /* promise 1 */
+	char size[32] = "";
+	if (c->ext.size)
+		snprintf(size, sizeof(size), " SIZE=%" PRIu64, c->mail->size);          /* RFC 1870 6 */
+	client_command(c, "MAIL FROM:<%s>%s%s%s", c->mail->sender, size, c->mail->eight_bit ? " BODY=8BITMIME" : "",
+	               any_utf8(c) ? " SMTPUTF8" : "");
+	c->mails++;
+}
+
+static void put_rcpt(struct smtp_client *c)
+{
+	struct transaction *t = &c->t;
+	client_command(c, "RCPT TO:<%s>", c->mail->recipients[t->asked]);
+	t->asked = next_asked(t, t->asked + 1);
+}
+
+static void put_data(struct smtp_client *c)
+{
+	client_command(c, "DATA");
+	c->t.data_sent = true;
+}
+
+/* RFC 2920 3.1: RSET, MAIL, RCPT may stand anywhere in a group of commands, DATA at its end. */
+static void put_envelope(struct smtp_client *c)
+{
+	struct transaction *t = &c->t;
+	put_mail(c);
+	if (!t->pipelined)
+		return;
+	while (t->asked < t->count)
+		put_rcpt(c);
+	if (!t->bdat)
+		put_data(c);
+}
+
+static void open_envelope(struct smtp_client *c)
+{
+	bool reset = c->need_rset;
+	c->need_rset = false;
+	if (reset)
+		client_command(c, "RSET");
+	if (!reset || c->t.pipelined)
+		put_envelope(c);
+	client_enter(c, reset ? CLIENT_RSET : CLIENT_MAIL);
+}
+
+void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *mail)
+{
+	sp_assert(c->mail == NULL && mail->recipient_count > 0);
+	sp_assert(c->state >= CLIENT_READY);
+	struct transaction *t = &c->t;
+	struct sp_fail f;
+	begin(c, mail);
+	if (!smtp_client_reusable(c)) {
+		bool over = c->state != CLIENT_READY && c->state != CLIENT_RESULT;
+		sp_fail_set(&f, SP_FAIL_PROTOCOL, "%s takes no more messages in this session", c->peer);
+		for (size_t i = 0; i < t->count; i++)
+			settle(t, i, sp_failed(&c->fail) ? &c->fail : &f);
+		t->site = true;
+		c->broken = c->broken || over;
+		client_enter(c, CLIENT_RESULT);
+		return;
+	}
+	if (mail_cannot_go(c, mail, &f)) {
+		for (size_t i = 0; i < t->count; i++)
+			settle(t, i, &f);
+		client_enter(c, CLIENT_RESULT);
+		return;
+	}
+	if (choose_recipients(c, mail) == 0) {
+		client_enter(c, CLIENT_RESULT);
+		return;
+	}
+	c->mail = mail;
+	t->asked = t->answered = next_asked(t, 0);
+	t->pipelined = c->ext.pipelining;
+	t->bdat = c->ext.chunking;
+	t->whole = t->bdat && mail->size <= WHOLE_MAX;
+	t->one_chunk = mail->ends_in_crlf;
+	if (t->whole && t->pipelined)
+		client_enter(c, CLIENT_BODY);           /* the content first: its envelope leaves in the same write */
+	else
+		open_envelope(c);
+}
+
+void on_rset(struct smtp_client *c, const struct smtp_reply *r)
+{
+	if (r->code < 300) {
+		if (!c->t.pipelined)
+			put_envelope(c);
+		client_enter(c, CLIENT_MAIL);
+	} else if (r->code < 400) {
+		client_odd_reply(c, r);
+	} else {
+		struct sp_fail f;
+		client_refusal(c, &f, r, "answered RSET");      /* RFC 5321 4.1.1.5: it cannot be refused */
+		f.permanent = false;
+		client_break(c, &f, false);
+	}
+}
+
+void on_mail(struct smtp_client *c, const struct smtp_reply *r)
+{
+	struct transaction *t = &c->t;
+	if (r->code < 300) {
+		t->open = true;
+	} else if (r->code < 400) {
+		client_odd_reply(c, r);
+		return;
+	} else {
+		mail_refused(c, r, "answered MAIL FROM");
+	}
+	if (t->settled && !t->pipelined) {
+		finish(c);
+		return;
+	}
+	if (!t->pipelined)
+		put_rcpt(c);
+	client_enter(c, CLIENT_RCPT);           /* after a refused MAIL: the replies to what was pipelined behind it */
+}
+
+static void recipient_refused(struct smtp_client *c, size_t i, const struct smtp_reply *r)
+{
+	struct transaction *t = &c->t;
+	if (t->recipients[i] != RECIPIENT_ASKED)
+		return;                                 /* MAIL was refused: that is its result */
+	struct sp_fail f;
+	client_refusal(c, &f, r, "answered RCPT TO");
+	if (r->code == 552)                             /* RFC 5321 4.5.3.1.10: too many recipients; to be taken as 452 */
+		f.permanent = false;
+	keep_reply(t, r);
+	settle(t, i, &f);
+}
+
+/* At BODY, with an accepted envelope. */
+static void begin_content(struct smtp_client *c)
+{
+	const struct transaction *t = &c->t;
+	if (t->bdat && !t->whole)
+		client_command(c, "BDAT %" PRIu64 "%s", c->mail->size, t->one_chunk ? " LAST" : "");
+	client_enter(c, CLIENT_BODY);
+}
+
+static void after_recipients(struct smtp_client *c)
+{
+	struct transaction *t = &c->t;
+	if (t->accepted == 0)
+		t->settled = true;
+	if (t->complete) {
+		client_enter(c, CLIENT_LAST);
+	} else if (t->data_sent) {
+		client_enter(c, CLIENT_DATA);
+	} else if (t->accepted == 0) {
+		finish(c);
+	} else if (t->bdat) {
+		begin_content(c);
+	} else {
+		put_data(c);
+		client_enter(c, CLIENT_DATA);
+	}
+}
+
+void on_rcpt(struct smtp_client *c, const struct smtp_reply *r)
+{
+	struct transaction *t = &c->t;
+	size_t i = t->answered;
+	if (r->code < 400 && (r->code >= 300 || !t->open)) {    /* a recipient taken for a mail that was refused is out of step as well */
+		client_odd_reply(c, r);
+		return;
+	}
+	if (r->code < 300) {                    /* RFC 5321 4.2.3: 250, 251 and 252 all accept */
+		t->recipients[i] = RECIPIENT_ACCEPTED;
+		t->accepted++;
+	} else {
+		recipient_refused(c, i, r);
+	}
+	t->answered = next_asked(t, i + 1);
+	if (t->answered == t->count)
+		after_recipients(c);
+	else if (!t->pipelined)
+		put_rcpt(c);
+}
+
+/* --- the content --- */
+
+void on_data(struct smtp_client *c, const struct smtp_reply *r)
+{
+	struct transaction *t = &c->t;
+	if (r->code == 354 && t->settled) {
+		sp_buf_adds(&c->out, ".\r\n");          /* RFC 2920 3.1: nobody is to get it, but the peer waits for content */
+		client_enter(c, CLIENT_DOT);
+	} else if (r->code == 354) {
+		client_enter(c, CLIENT_BODY);
+	} else if (r->code < 400) {
+		client_odd_reply(c, r);
+	} else {
+		if (!t->settled)
+			mail_refused(c, r, "answered DATA");
+		finish(c);
+	}
+}
+
+static void content_miscounted(struct smtp_client *c)
+{
+	struct sp_fail f;
+	sp_fail_set(&f, SP_FAIL_STORE, "the stored content does not have the %" PRIu64 " octets that it should", c->mail->size);
+	smtp_client_body_fail(c, &f);
+}
+
+/* Counts a piece; false if it may not be sent. */
+static bool admit(struct smtp_client *c, struct sp_str piece)
+{
+	if (c->state == CLIENT_RESULT)          /* broken off by an earlier piece */
+		return false;
+	sp_assert(c->state == CLIENT_BODY);
+	c->t.content_len += piece.len;
+	if (c->t.content_len <= c->mail->size)
+		return true;
+	content_miscounted(c);
+	return false;
+}
+
+void smtp_client_body(struct smtp_client *c, struct sp_str piece)
+{
+	struct transaction *t = &c->t;
+	if (!admit(c, piece))
+		return;
+	if (!t->bdat) {
+		smtp_stuff_add(&t->stuff, piece, &c->out);
+		return;
+	}
+	sp_buf_add(t->whole ? &t->held : &c->out, piece);
+	smtp_stuff_note(&t->stuff, piece);
+}
+
+bool smtp_client_body_raw(const struct smtp_client *c)
+{
+	return c->state == CLIENT_BODY && c->t.bdat && !c->t.whole;
+}
+
+void smtp_client_body_lent(struct smtp_client *c, struct sp_str piece)
+{
+	if (!admit(c, piece))
+		return;
+	sp_assert(smtp_client_body_raw(c));
+	smtp_stuff_note(&c->t.stuff, piece);
+}
+
+/* Envelope, command and content in one write. */
+static void send_whole(struct smtp_client *c)
+{
+	struct transaction *t = &c->t;
+	if (!smtp_stuff_at_line_end(&t->stuff))
+		sp_buf_adds(&t->held, "\r\n");
+	if (t->pipelined)
+		open_envelope(c);
+	client_command(c, "BDAT %zu LAST", t->held.len);
+	sp_buf_add(&c->out, sp_buf_str(&t->held));
+	sp_buf_clear(&t->held);
+	t->complete = true;
+	if (!t->pipelined)
+		client_enter(c, CLIENT_LAST);
+}
+
+/* RFC 3030 2: the last chunk may be empty. Ours holds the CRLF that the content lacks. */
+static void put_last_chunk(struct smtp_client *c)
+{
+	bool ended = smtp_stuff_at_line_end(&c->t.stuff);
+	client_command(c, "BDAT %d LAST", ended ? 0 : 2);
+	sp_buf_adds(&c->out, ended ? "" : "\r\n");
+	c->t.complete = true;
+}
+
+static void end_chunk(struct smtp_client *c)
+{
+	struct transaction *t = &c->t;
+	if (t->one_chunk) {
+		t->complete = true;
+		client_enter(c, CLIENT_LAST);
+		return;
+	}
+	if (t->pipelined)                       /* RFC 3030 4.2: BDAT commands may be pipelined */
+		put_last_chunk(c);
+	client_enter(c, CLIENT_CHUNK);
+}
+
+static void end_data(struct smtp_client *c)
+{
+	/* RFC 5321 4.1.1.4: the dot stands on a line of its own, so the last line has to end */
+	sp_buf_adds(&c->out, smtp_stuff_at_line_end(&c->t.stuff) ? ".\r\n" : "\r\n.\r\n");
+	c->t.complete = true;
+	client_enter(c, CLIENT_DOT);
+}
+
+void smtp_client_body_end(struct smtp_client *c)
+{
+	struct transaction *t = &c->t;
+	if (!admit(c, SP_STR("")))
+		return;
+	bool wrong_end = t->bdat && !t->whole && t->one_chunk && !smtp_stuff_at_line_end(&t->stuff);
+	if (t->content_len != c->mail->size || wrong_end)
+		content_miscounted(c);
+	else if (t->whole)
+		send_whole(c);
+	else if (t->bdat)
+		end_chunk(c);
+	else
+		end_data(c);
+}
+
+void smtp_client_body_fail(struct smtp_client *c, const struct sp_fail *why)
+{
+	struct transaction *t = &c->t;
+	if (c->state == CLIENT_RESULT)
+		return;
+	sp_assert(c->state == CLIENT_BODY);
+	settle_rest(t, why);
+	if (!t->whole) {                        /* the peer has a part of it: only closing keeps that from being a message */
+		c->fail = *why;
+		c->broken = true;
+		sp_buf_reset(&c->out);
+	}
+	finish(c);
+}
+
+/* A reply while the content is on its way: a refusal that could not wait. What of the content the peer has read is not known, so
+ * nothing can follow it on this session. */
+void on_early_reply(struct smtp_client *c, const struct smtp_reply *r)
+{
+	struct transaction *t = &c->t;
+	if (r->code < 400 || t->whole) {        /* whole: the content is still being gathered here, so this answers nothing */
+		client_odd_reply(c, r);
+		return;
+	}
+	client_refusal(c, &c->fail, r, "answered the content before its end");
+	keep_reply(t, r);
+	settle_rest(t, &c->fail);
+	c->broken = true;
+	sp_buf_reset(&c->out);
+	finish(c);
+}
+
+void on_chunk(struct smtp_client *c, const struct smtp_reply *r)
+{
+	struct transaction *t = &c->t;
+	if (r->code >= 300 && r->code < 400) {
+		client_odd_reply(c, r);
+		return;
+	}
+	if (r->code >= 400)
+		mail_refused(c, r, "answered BDAT");
+	if (t->settled && !t->complete) {
+		finish(c);
+		return;
+	}
+	if (!t->complete)
+		put_last_chunk(c);
+	client_enter(c, CLIENT_LAST);           /* after a refusal: the reply to the chunk that was pipelined behind it */
+}
+
+void on_content(struct smtp_client *c, const struct smtp_reply *r)
+{
+	struct transaction *t = &c->t;
+	if (r->code >= 300 && r->code < 400) {
+		client_odd_reply(c, r);
+		return;
+	}
+	/* RFC 5321 4.1.1.4: whatever it says, the envelope is consumed; a refused BDAT leaves that open (RFC 3030 2) */
+	if (r->code < 300 || !t->bdat)
+		t->open = false;
+	if (!t->settled && r->code < 300) {
+		keep_reply(t, r);
+		c->messages++;
+	} else if (!t->settled) {
+		mail_refused(c, r, "answered the content");
+	}
+	finish(c);
+}
