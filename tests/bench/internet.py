@@ -1,0 +1,116 @@
+"""The private internet of the benchmark: DNS, policy host and the MX hosts' certificates, from the laboratory.
+
+Domain number 7 is d0007.bench.test, with the MX host mx.d0007.bench.test at a loopback address of its own and a policy
+in `enforce`. n0007.bench.test is the same without a policy. One sink answers at all the addresses.
+"""
+
+import json
+import os
+import socket
+
+from lab.authority import Authority
+from lab.ca import CertificateAuthority
+from lab.policyhost import PolicyHost
+from lab.process import Process
+from lab.resolver import Resolver
+from lab.world import policy_text
+
+PARENT = "bench.test"
+TTL = 3600
+AT_ONCE = 200               # domains in one DNS update
+
+
+def domain(prefix, number):
+    return f"{prefix}{number:04d}.{PARENT}"
+
+
+def mx_address(number):
+    return f"127.10.{number // 250}.{number % 250 + 1}"
+
+
+class Internet:
+    """Everything around the system under test but the sink. `progress` is told what is being done."""
+
+    def __init__(self, folder, domains, progress):
+        self.certs = f"{folder}/mx"
+        self.servers = []
+        os.makedirs(self.certs)
+        progress("certificates")
+        self.ca = CertificateAuthority(f"{folder}/ca")
+        self.ca_file = self.ca.ca_file
+        self.key_file = self.ca.good("sink").key_file
+        progress("DNS")
+        self.dns = self._keep(Authority(f"{folder}/knot"))
+        self._keep(Resolver(f"{folder}/unbound", self.dns))
+        self.policies = self._keep(PolicyHost(f"{folder}/nginx", self.ca))
+        # "No such record" is to be cached too, as on any resolver that mail is sent with.
+        self.dns.replace("test.", "SOA", [f"ns. lab. 2 3600 600 86400 {TTL}"], TTL)
+        for first in range(0, domains, AT_ONCE):
+            progress(f"domains {first}")
+            self._add(range(first, min(first + AT_ONCE, domains)))
+
+    def stop(self):
+        while self.servers:
+            self.servers.pop().stop()
+
+    def _keep(self, server):
+        self.servers.append(server)
+        return server
+
+    def _add(self, numbers):
+        records = []
+        for number in numbers:
+            name = domain("d", number)
+            records += self._host(name, number)
+            records += [(f"_mta-sts.{name}", "TXT", f'"v=STSv1; id={number + 1};"'),
+                        (f"mta-sts.{name}", "A", self.policies.address)]
+            self.policies.serve(name, policy_text("enforce", [f"mx.{name}"]))
+        if 0 in numbers:
+            records += self._host(domain("n", 0), 0)
+        self.dns.change("test.", lambda update: [update.add(f"{name}.", TTL, kind, value)
+                                                 for name, kind, value in records])
+
+    def _host(self, name, number):
+        certificate = self.ca.good(f"mx.{name}")
+        os.symlink(certificate.cert_file, f"{self.certs}/mx.{name}.pem")
+        return [(name, "MX", f"10 mx.{name}."), (f"mx.{name}", "A", mx_address(number))]
+
+
+class Sink:
+    """smtpsink on port 25 of every loopback address."""
+
+    def __init__(self, folder, program, internet):
+        self.control = f"{folder}/sink.sock"
+        self.process = Process([program, "--key", internet.key_file, "--certs", internet.certs,
+                                "--cert", f"{internet.certs}/mx.{domain('d', 0)}.pem",
+                                "--control", self.control, "0.0.0.0:25"], f"{folder}/sink.log")
+        self.process.ready(self._answers)
+
+    def _answers(self):
+        try:
+            return self.report()
+        except OSError:
+            return None
+
+    def report(self):
+        """What has come so far."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(self.control)
+            with sock.makefile() as answer:
+                return json.load(answer)
+
+    def stop(self):
+        self.process.stop()
+
+
+def greets(host, port):
+    """True if an SMTP server is there."""
+    try:
+        with socket.create_connection((host, port), timeout=1) as sock:
+            return sock.recv(4) == b"220 "
+    except OSError:
+        return False
+
+
+def wait_for_greeting(process, host, port):
+    process.ready(lambda: greets(host, port))
