@@ -8,20 +8,31 @@
 #define SMTP_HEADER_MAX (1024 * 1024)   /* octets: 552 5.3.4 above (DESIGN.md, limits) */
 #define SMTP_RECEIVED_MAX 100           /* RFC 5321 6.3: 554 5.4.6 above */
 
-/* Looks at the octets of a message as they come and finds the end of its header section. */
+/* Looks at the octets of a message as they come and finds the end of its header section: the first empty line, or else the first
+ * line that is no field and no continuation of one, as other relays see it too. */
+enum smtp_header_state {
+	SMTP_HEADER_LINE_START,
+	SMTP_HEADER_NAME,               /* in a field's name, or in a line that turns out to be no field */
+	SMTP_HEADER_NAME_END,           /* blanks before the colon (RFC 5322 4.5) */
+	SMTP_HEADER_VALUE,              /* up to the end of the line */
+	SMTP_HEADER_CR                  /* a CR at the start of a line: the empty line, most likely */
+};
 struct smtp_header_scan {
-	size_t len;             /* octets of the header section so far; once `done`, all of it, without the empty line */
+	size_t len;             /* octets of the header section so far; once `done`, all of it, without the empty line. It may step back at the
+	                         * end: octets counted in hope turned out to be no field */
 	bool done;
-	bool at_line_start, too_long;
+	bool separated;         /* once `done`: an empty line follows. If not, who adds a field must put one behind it */
+	bool too_long;          /* over SMTP_HEADER_MAX; scanning goes on */
 	unsigned received;      /* Received fields */
 	bool has_date, has_message_id, has_from;
+	enum smtp_header_state state;
+	size_t line_len;        /* octets of the line being read that are in `len` */
 	char name[20];          /* start of the field name being read, lower case */
-	unsigned name_len;
-	bool in_name;
+	unsigned name_len;      /* octets of it, also those that `name` has no room for */
 };
 void smtp_header_scan_init(struct smtp_header_scan *h);
-/* Takes the octets up to the end of the header section; returns how many belong to it (all, while not done). A first line that is no
- * field ends the section before it (a message without header). */
+/* Takes the octets up to the end of the header section; returns how many of `data` belong to it (all, while not done; what `len` says is
+ * what counts). Nothing more is taken once `done`. Lines end in CRLF; a bare LF does it too. */
 size_t smtp_header_scan_feed(struct smtp_header_scan *h, struct sp_str data);
 void smtp_header_scan_finish(struct smtp_header_scan *h);       /* the message ended */
 
@@ -29,7 +40,7 @@ void smtp_header_scan_finish(struct smtp_header_scan *h);       /* the message e
 const char *smtp_date(int64_t unix_s, char text[40]);
 
 struct smtp_received {
-	const char *helo;               /* what the client called itself; printable, cut at 255 */
+	const char *helo;               /* what the client called itself: any text; what no name has becomes '?', cut at 255 */
 	const char *client_literal;     /* "[192.0.2.1]", "[IPv6:...]", or "local" for a unix socket */
 	const char *by;                 /* our host name */
 	const char *with;               /* "SMTP", "ESMTP", "ESMTPS", "ESMTPSA": RFC 3848 */
