@@ -24,6 +24,7 @@ SP_NODISCARD struct queue_store *queue_store_open(const char *state_dir, const s
  * nobody may have ops under way. */
 void queue_store_close(struct queue_store *s);
 
+/* Zeroed by whoever makes it. */
 struct queue_op {
 	struct core_mail mail;                  /* the store's */
 	/* On the store's thread, inside a transaction. May be called a second time when the batch it was in had to be rolled back: then
@@ -31,7 +32,11 @@ struct queue_op {
 	enum core_db_status (*run)(struct core_db *db, struct queue_op *op);
 	/* On the loop of `reply_to`, after the commit reached the disk (*why not failed) or the op failed. Owns the op. */
 	void (*done)(struct queue_op *op, const struct sp_fail *why);
-	struct core_mailbox *reply_to;
+	struct core_mailbox *reply_to;          /* NULL: nobody waits, `done` runs on the store's thread */
+	/* On the store's thread, after the commit reached the disk and before `done`: for files that no row names any more. May be NULL. */
+	void (*committed)(struct queue_op *op);
+	/* Must happen: while the disk is full or fails, the op is held and tried again, in order with others that insist. */
+	bool insist;
 	enum core_db_status status;             /* the store's */
 	struct sp_fail fail;                    /* the store's; what `done` gets */
 };
@@ -43,13 +48,18 @@ uint64_t queue_store_next_id(struct queue_store *s);
 const char *queue_id_str(uint64_t id, char text[QUEUE_ID_TEXT]);        /* 13 characters at most, Crockford base 32, upper case */
 SP_NODISCARD bool queue_id_parse(struct sp_str s, uint64_t *out);
 
-/* <state_dir>/body/<two characters>/<id>: where a body past the inline limit is written, and its folder made, before the message's row. Any thread. */
+/* <state_dir>/body/<two characters>/<id>: where a body past the inline limit is written, before the message's row. Its folder is there. Any thread. */
 void queue_store_body_path(const struct queue_store *s, uint64_t id, struct sp_buf *out);
 
-/* Can mail be accepted? False when the disk is nearly full (under `limits` of free space), or a write failed until one succeeds again. Cheap, any thread. */
+/* Can mail be accepted? False when the disk is nearly full (queue/space.h), or a write failed until one succeeds again: the store tries every
+ * second by itself. Cheap, any thread. */
 bool queue_store_accepting(const struct queue_store *s);
 
-struct queue_store_stats { uint64_t commits, ops, largest_batch; };
+/* The message that a shard works on right now (parses, composes, sends), 0 for none: told around each piece of work, it costs one store to memory.
+ * A message that was in hand in three crashes is quarantined: it stays, is not tried, and an error names it. Any thread. */
+void queue_store_in_hand(struct queue_store *s, unsigned shard, uint64_t id);
+
+struct queue_store_stats { uint64_t commits, ops, largest_batch; };     /* commits: transactions, of which those that only read cost no sync */
 void queue_store_stats(const struct queue_store *s, struct queue_store_stats *out);     /* any thread */
 
 #endif

@@ -1,0 +1,15 @@
+/* queue/bodies.h - the folder of large bodies: <state_dir>/body/<two hex digits>/<id>. Used by queue/store.c and queue/load.c. */
+#ifndef QUEUE_BODIES_H
+#define QUEUE_BODIES_H
+
+#include "core/db.h"
+
+/* Makes all folders and syncs their names, so that a writer needs to sync only its own. */
+SP_NODISCARD bool queue_bodies_open(const char *state_dir, struct sp_fail *why);
+void queue_bodies_path(const char *state_dir, uint64_t id, struct sp_buf *out);
+
+/* Removes the files that no row names: their messages were never acknowledged, or are settled. `made`: the database is new; then files are
+ * somebody's mail, and the spool is refused. */
+SP_NODISCARD bool queue_bodies_sweep(struct core_db *db, const char *state_dir, bool made, struct sp_fail *why);
+
+#endif

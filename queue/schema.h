@@ -1,0 +1,17 @@
+/* queue/schema.h - the tables of the spool, their versions, and the number of the run. Used by queue/store.c. */
+#ifndef QUEUE_SCHEMA_H
+#define QUEUE_SCHEMA_H
+
+#include "queue/store.h"
+
+#define QUEUE_RUNS_MAX ((1 << 23) - 1)  /* an identifier has 23 bits for the run and 40 for the count, and stays positive */
+#define QUEUE_NEVER INT64_MAX           /* next_at of quarantined recipients */
+
+/* Brings all tables to the versions that this program knows, in one transaction, which also counts the run: *run is on stable storage when
+ * this returns. *made: the database was empty. A newer version, or tables that are not as they were made, are refused with *why. */
+SP_NODISCARD bool queue_schema_bring_up(struct core_db *db, const struct queue_schema *others, size_t other_count,
+                                        uint64_t *run, bool *made, struct sp_fail *why);
+/* For a database that is opened again: are these still the tables that were made? */
+SP_NODISCARD bool queue_schema_check(struct core_db *db, struct sp_fail *why);
+
+#endif
