@@ -5,8 +5,10 @@
  *
  *   fresh mail     accept -> (in memory on its shard) -> settle
  *   deferred mail  settle/park -> destination row with next_at -> queue_due -> queue_load page by page -> settle -> queue_release
- * Rows: message(id, arrived, sender, flags, size, header_len, body or file, deadline), recipient(message, n, address, destination, attempts, next_at,
- * notified, last failure), destination(name, next_at or NULL while a shard has it, failures, since, last failure). */
+ * Rows: message(id, arrived, sender, flags, size, header_len, body or file), written once; recipient(message, n, address, destination, attempts,
+ * next_at or NULL while a job has it, deadline, notified, last failure); destination(name, next_at or NULL while a shard has it, failures, since,
+ * last failure). Rows that cannot be read, and messages whose body file is missing, are quarantined when they are to be loaded: an error names
+ * them, they stay, and are neither tried nor expired until an operator acts. */
 #ifndef QUEUE_SPOOL_H
 #define QUEUE_SPOOL_H
 
@@ -67,7 +69,7 @@ struct queue_result {
 	const char *text;                       /* DEFERRED: last failure, printable */
 };
 /* One transaction: the results, and the notifications (DSNs) they cause as new messages. A message whose last recipient went is deleted with its
- * file. Results, texts and dsn recipients are copied. `extra` (may be NULL) runs in the same transaction: the ledger's rows (promise 3). */
+ * file. Results, texts and dsn recipients are copied. May be repeated: rows that are gone, and DSNs that are there, are passed over. */
 struct queue_dsn { struct queue_message *message; struct queue_recipient recipient; };
 void queue_settle(struct queue_store *s, const struct queue_result *results, size_t count,
                   const struct queue_dsn *dsns, size_t dsn_count,
@@ -80,12 +82,19 @@ struct queue_wait {
 	int64_t since_ms;                       /* first of them */
 	const char *text;                       /* the last, printable */
 };
-/* Leaves messages at rest: for a destination that waits, or that has too much in memory. Sets the deadline of each message that has none yet,
- * and makes the destination's row when it has none (next_at 0: due at once). */
+/* Leaves messages at rest: for a destination that waits, or that has too much in memory. Their recipients for this destination that are taken (next_at
+ * NULL) get next_at 0 and the deadline; those that a settle before put off (next_at set) keep theirs. Makes the destination's row when it has
+ * none (next_at 0: due at once). */
 void queue_park(struct queue_store *s, const char *destination, const uint64_t *ids, size_t count, int64_t deadline_ms);
-/* A shard lets go of a destination: the row's wait is set (or the row goes when no recipient is left). Where the site is fine (failures 0) next_at becomes
+/* A shard lets go of a destination: the row's wait is set, and the row made when there is none (or it goes when no recipient is left). Where the site is fine (failures 0) next_at becomes
  * the earliest next_at of its recipients, but not before wait->next_at_ms. */
 void queue_release(struct queue_store *s, const char *destination, const struct queue_wait *wait);
+
+/* The destinations that wait because their site failed (failures > 0), in the order of their names, from behind `after` on; for the start of the relay, so that
+ * fresh mail waits with the rest. Strings lent until `done` returns; fewer than `limit`: that was all. */
+struct queue_waiting { const char *name; struct queue_wait wait; };
+void queue_waiting(struct queue_store *s, const char *after, size_t limit, struct core_mailbox *reply_to,
+                   void (*done)(void *owner, const struct queue_waiting *list, size_t count, const struct sp_fail *why), void *owner);
 
 /* Up to `limit` destinations that are due; each is marked as taken (next_at NULL) until released. *next_ms: when the earliest of the others is due,
  * INT64_MAX if none. All strings lent until `done` returns. */
@@ -93,12 +102,15 @@ struct queue_due { const char *name; unsigned failures; int64_t since_ms; };
 void queue_due(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
                void (*done)(void *owner, const struct queue_due *due, size_t count, int64_t next_ms, const struct sp_fail *why),
                void *owner);
-/* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`, by next_at, then age; those
- * in `skip` (ids, sorted ascending; the ones in memory) are left out. The jobs are the callee's. */
+/* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`, by next_at, then age.
+ * The loaded recipients are taken: their next_at becomes NULL, as a fresh one's, so that exactly one job has a recipient at any time, whatever is on its
+ * way between threads (no list of what to skip, and no DSN for what was just delivered). They are given back by queue_settle or queue_park; at start,
+ * all that is NULL becomes due (0). The jobs are the callee's. */
 void queue_load(struct queue_store *s, const char *destination, int64_t now_ms, size_t limit, size_t octets,
-                const uint64_t *skip, size_t skip_count, struct core_mailbox *reply_to,
+                struct core_mailbox *reply_to,
                 void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);
-/* Up to `limit` (message, destination) pairs whose deadline passed; their deadline is moved to now + 10 min, so that a crash in between only delays. */
+/* Up to `limit` (message, destination) pairs at rest whose deadline passed, taken as by queue_load. Judge by arrived_ms, and park what is still
+ * young: mail that a crash caught before it had a deadline comes here 10 minutes after the start. */
 void queue_overdue(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
                    void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);
 

@@ -1,0 +1,40 @@
+/* queue/accept.c - a message enters the spool. See spool.h. */
+#include "queue/rows.h"
+
+#include <stdlib.h>
+
+struct accept_op {
+	struct queue_op op;
+	struct queue_store *store;
+	struct queue_job *job;
+	void (*done)(void *owner, const struct sp_fail *why);
+	void *owner;
+};
+
+static enum core_db_status run_accept(struct core_db *db, struct queue_op *op)
+{
+	struct accept_op *a = sp_container_of(op, struct accept_op, op);
+	return queue_rows_add(db, a->store, a->job, false);
+}
+
+static void on_accepted(struct queue_op *op, const struct sp_fail *why)
+{
+	struct accept_op *a = sp_container_of(op, struct accept_op, op);
+	a->done(a->owner, why);
+	queue_job_free(a->job);
+	free(a);
+}
+
+void queue_accept(struct queue_store *s, struct queue_message *m, const struct queue_recipient *recipients, size_t count,
+                  struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner)
+{
+	struct accept_op *a = sp_alloc(sizeof(*a));
+	a->op.run = run_accept;
+	a->op.done = on_accepted;
+	a->op.reply_to = reply_to;
+	a->store = s;
+	a->job = queue_job_new(m, recipients, count);
+	a->done = done;
+	a->owner = owner;
+	queue_store_submit(s, &a->op);
+}
