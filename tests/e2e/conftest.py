@@ -6,6 +6,7 @@ The binary is $STRICTPOST, else build-asan/strictpost; the servers' and relays' 
 /tmp whose name is printed when a test fails.
 """
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from lab.relay import Relay
 from lab.world import World
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+numbers = itertools.count(1)
 BINARY = os.environ.get("STRICTPOST", f"{TOP}/build-asan/strictpost")
 
 
@@ -33,6 +35,15 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     part, parts = map(int, config.getoption("--part").split("/"))
     items[:] = items[part - 1::parts]
+
+
+def pytest_make_parametrize_id(val):
+    """Short names for what would be a page of text, or the address of a function."""
+    if callable(val):
+        return "how"
+    if isinstance(val, (str, bytes)) and len(val) > 40:
+        return "text"
+    return None
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -76,8 +87,10 @@ def make_relay(request, lab_dir):
     made = []
 
     def make(**changes):
-        name = "".join(c if c.isalnum() else "-" for c in request.node.name)
-        relay = Relay(f"{lab_dir}/relays/{name}-{len(made)}", BINARY, f"{lab_dir}/ca/root.crt", changes)
+        folder = f"{lab_dir}/relays/{next(numbers)}"             # short: a socket's path has a limit
+        relay = Relay(folder, BINARY, f"{lab_dir}/ca/root.crt", changes)
+        with open(f"{folder}/test", "w", encoding="utf-8") as file:
+            file.write(request.node.nodeid)
         made.append(relay)
         return relay
 

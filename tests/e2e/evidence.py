@@ -24,8 +24,8 @@ def untouched(host):
 
 
 def failure(event):
-    """The RFC 8460 result type that an attempt's event names, or None."""
-    return event.get("failure")
+    """What an attempt's event says went wrong: an RFC 8460 result type, or another word; None when nothing did."""
+    return event.get("fault")
 
 
 def policy(event):

@@ -140,7 +140,7 @@ def test_no_delay_notice_for_the_null_sender(world, start_relay):
     domain = world.domain().policy()
     host = domain.mx(world.honest("other.example"))
     submit(relay.address, domain.user(), sender="")
-    relay.wait_delivery(domain.name, result="deferred", count=3)
+    relay.wait_held(domain.name, 3)
     assert len(relay.queued()) == 1
     host.behaviour = world.honest(host.name)
     host.wait_messages()

@@ -114,7 +114,7 @@ def test_refusals_do_not_hammer_the_policy_host(world, relay, send):
     domain.odd_policy(answer(policy_text(mx=("other.example",)).encode()))
     domain.mx()
     send(domain.user())
-    relay.wait_delivery(domain.name, count=3, result="deferred")
+    relay.wait_held(domain.name, 3)
     assert world.odd_host.asked(domain.name) <= 2
 
 

@@ -148,7 +148,7 @@ def test_answers_that_are_no_policy(world, relay, rules, name, behaviour):
     assert not rules(domain.odd_policy(behaviour(domain)))
     assert world.odd_host.asked(domain.name) == 1       # nothing was followed, nothing tried again at once
     wanted = "sts-policy-invalid" if name == "empty-body" else "sts-policy-fetch-error"
-    assert relay.events(event="policy", domain=domain.name, failure=wanted)
+    assert relay.events(event="policy", id=domain.name, result=wanted)
 
 
 @pytest.mark.parametrize("behaviour", [hang(), drip(gap_s=0.3), slow(30, hang())], ids=["hang", "drip", "late"])
@@ -158,7 +158,7 @@ def test_fetch_has_one_deadline_for_all_of_it(world, start_relay, behaviour):
     host = domain.mx()
     submit(relay.address, domain.user())
     host.wait_messages(timeout=8)
-    assert relay.events(event="policy", domain=domain.name, failure="sts-policy-fetch-error")
+    assert relay.events(event="policy", id=domain.name, result="sts-policy-fetch-error")
 
 
 @pytest.mark.parametrize("kind", ["expired", "not_yet_valid", "self_signed", "without_intermediate", "cn_only",
@@ -171,7 +171,7 @@ def test_bad_certificate_of_the_policy_host(world, relay, rules, kind):
     certificate = make.get(kind, getattr(world.ca, kind, None))(name)
     assert not rules(domain.odd_policy(answer(good(domain)), certificate))
     assert world.odd_host.asked(domain.name) == 0       # not even asked: the handshake is broken off
-    assert relay.events(event="policy", domain=domain.name, failure="sts-webpki-invalid")
+    assert relay.events(event="policy", id=domain.name, result="sts-webpki-invalid")
 
 
 def test_wildcard_certificate_of_the_policy_host_is_fine(world, rules):

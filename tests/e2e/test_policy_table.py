@@ -93,7 +93,7 @@ def test_unfetchable_policy_delivers_opportunistically(world, relay, send, kind,
     [got] = host.wait_messages()
     assert same_message(got.data, message(), queue_id) and got.tls
     relay.wait_delivery(domain.name, result="delivered")
-    [event] = relay.events(event="policy", domain=domain.name, failure=result)
+    assert relay.events(event="policy", id=domain.name, result=result)
     relay.wait_empty()
 
 

@@ -54,13 +54,13 @@ def row(case_name, event):
         shown += f", certificate {event['cert']}"
     if not event.get("ip"):
         shown = "(not connected)"
-    why = event.get("reason") or event.get("reply") or ""
-    return case_name, event["policy"], shown, event["result"], why
+    why = event.get("why") or event.get("reply") or ""
+    return case_name, event.get("policy", "-"), shown, event["result"], why
 
 
 def faults(case, event, identifier, sent):
     """What is not as it must be: the log's evidence, and what really came to the host."""
-    found = (event["result"], event["policy"], event.get("failure"))
+    found = (event["result"], event.get("policy"), event.get("fault"))
     if found != case.want:
         yield f"{case.domain}: the log says {found}, and it must be {case.want}"
     if case.want[0] == "delivered":

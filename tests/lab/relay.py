@@ -7,7 +7,7 @@ import signal
 import socket
 import sqlite3
 
-from lab.process import Process, wait_until
+from lab.process import NotReady, Process, wait_until
 from lab.yaml import dump
 
 # What a sanitizer prints when it has found something.
@@ -134,23 +134,35 @@ class Relay:
         return found
 
     def deliveries(self, destination=None, **wanted):
-        """The attempts' events."""
-        if destination is not None:
-            wanted["destination"] = destination
-        return self.events(event="delivery", **wanted)
+        """The events of recipients, one each time something came of one. What the last session with the destination showed is filled in
+        where the event itself does not say: a message that never got as far as a session of its own waits for that reason."""
+        sessions, found = {}, []
+        for event in self.events():
+            if event["event"] == "session":
+                sessions[event["id"]] = {key: value for key, value in event.items() if key not in ("id", "event", "result")}
+            elif event["event"] == "delivery":
+                if destination in (None, event["destination"]):
+                    found.append({**sessions.get(event["destination"], {}), **event})
+        return [event for event in found if all(event.get(key) == value for key, value in wanted.items())]
 
     def wait_delivery(self, destination=None, count=1, timeout=20.0, **wanted):
-        """The first `count` attempts with these fields, once they are in the log; with count=1 the one."""
+        """The first `count` of these events, once they are in the log; with count=1 the one."""
+        found = self._wait(lambda: self.deliveries(destination, **wanted), count, timeout, f"{destination} {wanted}")
+        return found[0] if count == 1 else found
+
+    def wait_held(self, destination, count=1, timeout=20.0):
+        """Waits until the destination could not be reached `count` times, and was put off each time."""
+        return self._wait(lambda: self.events(event="destination", id=destination, state="held"), count, timeout, destination)
+
+    def _wait(self, look, count, timeout, what):
         def enough():
-            found = self.deliveries(destination, **wanted)
+            found = look()
             return found if len(found) >= count else None
         try:
-            found = wait_until(enough, timeout, f"{count} attempts {destination} {wanted}", interval=0.03)
-        except Exception:
-            for event in self.deliveries():
-                print("attempt:", event)
+            return wait_until(enough, timeout, f"{count} events: {what}", interval=0.03)
+        except NotReady:
+            print(self.process.tail(6000))
             raise
-        return found[0] if count == 1 else found
 
     def wait_log(self, text, timeout=20.0):
         wait_until(lambda: text in self.log_text(), timeout, f"{text!r} in the relay's log", interval=0.03)
@@ -165,8 +177,8 @@ class Relay:
             return [dict(row) for row in db.execute(sql, values)]
 
     def queued(self):
-        """The identifiers of the messages in the spool."""
-        return [row["id"] for row in self.query("SELECT id FROM message")]
+        """The identifiers of the messages in the spool, as the log and the replies have them, oldest first."""
+        return [identifier(row["id"]) for row in self.query("SELECT id FROM message ORDER BY id")]
 
     def wait_empty(self, timeout=20.0):
         wait_until(lambda: not self.queued(), timeout, "an empty spool", interval=0.05)
@@ -180,3 +192,24 @@ class Relay:
         if not select.select([notify], [], [], 0.02)[0]:
             return False
         return b"READY=1" in notify.recv(4096).split(b"\n")
+
+
+DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def identifier(number):
+    """A queue identifier as people see it: Crockford base 32."""
+    text = ""
+    while True:
+        text = DIGITS[number % 32] + text
+        number //= 32
+        if not number:
+            return text
+
+
+def number(text):
+    """The number behind an identifier."""
+    value = 0
+    for digit in text:
+        value = value * 32 + DIGITS.index(digit)
+    return value
