@@ -46,6 +46,8 @@ struct peer {
 
 static SSL_CTX *tls;
 static int epoll;
+static struct listener listeners[64];
+static size_t listeners_len;
 static uint64_t latency_ns;
 static struct { struct peer *first, **last; } waiting = { NULL, &waiting.first };    /* in order of due_ns */
 static volatile bool stopping;
@@ -373,8 +375,10 @@ static void on_signal(int fd)
 
 static void add_listener(enum source source, int fd)
 {
-	struct listener *l = bench_alloc(sizeof(*l));
+	struct listener *l = &listeners[listeners_len];
 
+	if (listeners_len++ == sizeof(listeners) / sizeof(*listeners))
+		bench_die("too many addresses");
 	*l = (struct listener){ source, fd };
 	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = l });
 }

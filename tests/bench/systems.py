@@ -4,20 +4,23 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 
 from bench.internet import wait_for_greeting
+from lab.inside import PRIVATE
 from lab.process import Process
 from lab.yaml import dump
 
 HOST, PORT = "127.0.0.1", 2525
 
 # Durable as it comes; everything else as fast as a relay is made by those who know it. No log: its logging
-# daemon or syslog would cost it time, and strictpost writes its log to a file.
+# daemon or syslog would cost it time, and strictpost writes its log to a file. The TLS session cache, which it
+# syncs for each session, is in memory.
 POSTFIX_MAIN = """
 compatibility_level = 3.6
 config_directory = {dir}/etc
 queue_directory = {dir}/queue
-data_directory = {dir}/data
+data_directory = {data}
 import_environment = MAIL_CONFIG MAIL_LOGTAG TZ LANG=C LD_PRELOAD SYNCCOUNT_FILE
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
@@ -93,10 +96,11 @@ class Postfix:
 
     def __init__(self, folder, ca_file, environment, options):
         self.folder = folder
-        for sub in ("etc", "queue", "data"):
+        for sub in ("etc", "queue"):
             os.makedirs(f"{folder}/{sub}")
-        os.chown(f"{folder}/data", pwd.getpwnam("postfix").pw_uid, -1)
-        main = POSTFIX_MAIN.format(dir=folder, ca_file=ca_file, concurrency=options.concurrency)
+        data = tempfile.mkdtemp(prefix="postfix-data.", dir=PRIVATE)
+        os.chown(data, pwd.getpwnam("postfix").pw_uid, -1)
+        main = POSTFIX_MAIN.format(dir=folder, data=data, ca_file=ca_file, concurrency=options.concurrency)
         if options.log:
             main += f"maillog_file = {folder}/maillog\nmaillog_file_prefixes = {folder}\n"
         write(f"{folder}/etc/main.cf", main)
