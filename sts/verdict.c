@@ -27,7 +27,7 @@ static void describe_policy(const struct sts_finding *f, char *out, size_t size)
 	         sts_source_str(f->source), when);
 }
 
-#define NAMED_MAX 5     /* patterns that a text names */
+#define NAMED_MAX 3     /* patterns that a text names */
 
 static void describe_patterns(const struct sts_policy *p, struct sp_buf *out)
 {
