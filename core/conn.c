@@ -295,7 +295,8 @@ static void on_timer(uv_timer_t *h)
 	} late[] = {
 		[CONN_CONNECTING] = { SP_FAIL_CONNECT, SP_RESULT_NONE, "did not accept the connection in time" },
 		[CONN_CLEAR] = { SP_FAIL_PROTOCOL, SP_RESULT_NONE, "did not answer in time" },
-		[CONN_HANDSHAKE] = { SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "did not complete the TLS handshake in time" },
+		[CONN_HANDSHAKE] = { SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE,
+		                     "did not complete the TLS handshake in time" },
 		[CONN_SECURE] = { SP_FAIL_PROTOCOL, SP_RESULT_NONE, "did not answer in time (under TLS)" },
 	};
 	char peer[SP_ADDR_TEXT];
@@ -315,6 +316,8 @@ void conn_end(struct core_conn *c, const struct sp_fail *why)
 		core_conn_close(c);
 		return;
 	}
+	if (c->ops == NULL)                     /* nobody to tell yet; reading, once adopted, meets the same end */
+		return;
 	c->ended = true;
 	c->deadline_at = 0;
 	conn_reading(c);
@@ -322,7 +325,7 @@ void conn_end(struct core_conn *c, const struct sp_fail *why)
 		c->ops->on_end(c->owner, why);
 		return;
 	}
-	/* Lost, late or refused: whatever ends a handshake is a handshake that failed (RFC 8460 4.3.1 has no finer word). */
+	/* Lost, late or refused: a handshake that ended is a handshake that failed. RFC 8460 4.3.1 has no finer word. */
 	struct sp_fail failed = *why;
 	failed.kind = SP_FAIL_TLS;
 	failed.result = SP_RESULT_VALIDATION_FAILURE;

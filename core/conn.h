@@ -19,16 +19,16 @@ struct core_conn_ops {
 	void (*on_open)(void *owner);                           /* connected (not called for accepted ones) */
 	/* Bytes that came, decrypted. `data` is lent until this returns; keep what you need. Closing inside is fine. */
 	void (*on_data)(void *owner, struct sp_str data);
-	/* The handshake ended; *why is not failed when it succeeded. After a failure only close is left, or finish, which lets
-	 * our alert arrive although the peer is still sending. Whatever ends a handshake (alert, lost connection, deadline)
-	 * is told here and not by on_end: kind TLS, validation-failure, with reason OpenSSL's words ("wrong-version-number"),
-	 * "lost", "truncated" or "timeout". */
+	/* The handshake ended; *why is not failed when it succeeded. After a failure only close is left, or finish, which
+	 * lets our alert arrive although the peer is still sending. Whatever ends a handshake (alert, lost connection,
+	 * deadline) is told here and not by on_end: kind TLS, validation-failure, with reason OpenSSL's words
+	 * ("wrong-version-number"), "lost", "truncated" or "timeout". */
 	void (*on_tls)(void *owner, const struct sp_fail *why);
 	/* All that was sent has gone to the kernel. NULL: not interested. */
 	void (*on_drained)(void *owner);
-	/* No more will come: *why is not failed for an orderly end by the peer, else CONNECT (reason "refused", "unreachable",
-	 * "lost", or "timeout" while connecting), PROTOCOL with reason "timeout" when the deadline passed later, TLS when the
-	 * stream broke (reason "truncated": ended without close_notify). Only close or finish is left. */
+	/* No more will come: *why is not failed for an orderly end by the peer, else CONNECT (reason "refused",
+	 * "unreachable", "lost", or "timeout" while connecting), PROTOCOL with reason "timeout" when the deadline passed
+	 * later, TLS when the stream broke (reason "truncated": ended without close_notify). Only close or finish is left. */
 	void (*on_end)(void *owner, const struct sp_fail *why);
 };
 
@@ -38,8 +38,8 @@ SP_NODISCARD int core_conn_connect(struct core_loop *l, const struct sp_addr *to
                                    uint64_t deadline_ms, const struct core_conn_ops *ops, void *owner,
                                    struct core_conn **out, struct sp_fail *why);
 
-/* Listening. [::] means IPv6 only. With `reuse_port`, several loops share the address (SO_REUSEPORT). on_accept gets a connection
- * that reads nothing until core_conn_adopt(). Unix sockets: the file is made with mode `unix_mode`, a stale one is replaced. */
+/* Listening. [::] means IPv6 only. With `reuse_port`, several loops share the address (SO_REUSEPORT). on_accept gets a
+ * connection that reads nothing until core_conn_adopt(). Unix sockets: the file is made with mode `unix_mode`, a stale one is replaced. */
 struct core_listener;
 struct core_listener_ops {
 	void (*on_accept)(void *owner, struct core_conn *c);

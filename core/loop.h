@@ -12,7 +12,8 @@ struct core_loop *core_loop_new(void);          /* SIGPIPE is ignored from then 
 void core_loop_run(struct core_loop *l);        /* until nothing on it can happen any more, or core_loop_stop() */
 void core_loop_stop(struct core_loop *l);
 bool core_loop_turn(struct core_loop *l);       /* one turn, without waiting; true while something can happen (tests) */
-/* Runs what is left (close callbacks) and frees it. Asserts that uv_loop_close() == 0: nothing leaked or forgotten. */
+/* Runs what is left (close callbacks) and frees it. Asserts that uv_loop_close() == 0: nothing leaked or forgotten. It waits
+ * for nothing: where connections were left to core_conn_finish(), core_loop_run() comes first. */
 void core_loop_free(struct core_loop *l);
 
 /* The libuv loop, for core/ only. */

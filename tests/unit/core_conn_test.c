@@ -110,7 +110,8 @@ static void test_from_address(void **state)
 	host_open(&h, loop, "127.0.0.1:0");
 	assert_true(sp_addr_parse(SP_STR("127.0.0.9:0"), &from));
 	struct end *e = end_new(loop);
-	assert_int_equal(core_conn_connect(loop, core_listener_addr(h.listener), &from, 5000, &end_ops, e, &e->conn, &why), 0);
+	assert_int_equal(core_conn_connect(loop, core_listener_addr(h.listener), &from, 5000, &end_ops, e, &e->conn, &why),
+	                 0);
 	host_until(&h, 1);
 	assert_string_equal(sp_addr_ip_str(core_conn_remote(h.ends[0]->conn), text), "127.0.0.9");
 	end_free(e);
@@ -460,6 +461,26 @@ static void test_accepted_reads_nothing_until_adopted(void **state)
 	host_close(&h);
 }
 
+/* "421 too many connections", without anybody to own it. */
+static void test_refusal_without_adoption(void **state)
+{
+	(void)state;
+	struct host h = { .hold = true };
+	host_open(&h, loop, "127.0.0.1:0");
+	struct end *e = end_new(loop);
+	end_connect(e, core_listener_addr(h.listener), 5000);
+	host_until(&h, 1);
+	core_conn_deadline(h.ends[0]->conn, 1);         /* nobody to tell */
+	turn_for(5);
+	end_send(h.ends[0], "421 later\r\n");
+	end_finish(h.ends[0], 5000);
+	end_until(e, 'e');
+	assert_false(sp_failed(&e->why));
+	assert_string_equal(sp_buf_cstr(&e->got), "421 later\r\n");
+	end_free(e);
+	host_close(&h);
+}
+
 /* Finishing. */
 
 static void test_finish_sends_all_then_ends(void **state)
@@ -554,7 +575,8 @@ static void test_address_in_use(void **state)
 	host_open(&h, loop, "127.0.0.1:0");
 	struct core_listener *second = NULL;
 	struct sp_fail why;
-	assert_int_not_equal(core_listener_open(loop, core_listener_addr(h.listener), false, 0, &no_ops, NULL, &second, &why), 0);
+	assert_int_not_equal(core_listener_open(loop, core_listener_addr(h.listener), false, 0, &no_ops, NULL, &second, &why),
+	                     0);
 	assert_null(second);
 	assert_non_null(strstr(why.text, "address already in use"));
 	host_close(&h);
@@ -753,6 +775,7 @@ int main(void)
 		LOOP_TEST(test_write_error_while_paused_is_told),
 		LOOP_TEST(test_pause_and_resume),
 		LOOP_TEST(test_accepted_reads_nothing_until_adopted),
+		LOOP_TEST(test_refusal_without_adoption),
 		LOOP_TEST(test_finish_sends_all_then_ends),
 		LOOP_TEST(test_finish_with_unread_octets_does_not_reset),
 		LOOP_TEST(test_finish_is_bounded_by_linger),
