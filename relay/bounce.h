@@ -1,0 +1,19 @@
+/* relay/bounce.h - writes the notification for a message as a message of our own. Reads the header of a message whose content is in a
+ * file without blocking. On the shard's thread. */
+#ifndef RELAY_BOUNCE_H
+#define RELAY_BOUNCE_H
+
+#include "relay/shard.h"
+#include "smtp/dsn.h"
+
+struct bounce;                  /* opaque: one being written */
+/* One call of `done`, at once or later, with one ref of the notification; NULL when there is nobody to tell (null sender: a bounce that cannot
+ * be delivered is logged and dropped, RFC 5321 4.5.5). The recipients are borrowed until then. Returns NULL when done was called at once. */
+struct bounce *bounce_write(struct shard *s, struct queue_message *m, enum smtp_dsn_action action,
+                            const struct smtp_dsn_recipient *recipients, size_t count,
+                            void (*done)(void *owner, struct queue_message *dsn), void *owner);
+
+/* The destination that `address` is routed to; in `arena`. An address that no longer parses goes to our own host name, where it fails by DNS. */
+const char *bounce_destination(const struct config *c, const char *address, struct sp_arena *arena);
+
+#endif

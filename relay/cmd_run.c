@@ -1,0 +1,252 @@
+/* relay/cmd_run.c - strictpost run: brings the relay up, keeps it, takes it down.
+ *
+ *   configuration -> spool -> shards (listeners open) -> scheduler -> READY
+ *   SIGHUP: the configuration again; a bad one changes nothing.    SIGTERM, SIGINT: stop; once more: at once */
+#include "relay/cmd.h"
+
+#include "core/clock.h"
+#include "core/dns.h"
+#include "relay/notify.h"
+#include "relay/scheduler.h"
+#include "relay/shard.h"
+#include "sts/cache.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROBLEMS_MAX 262144
+#define GRACE_MS 30000                  /* for deliveries in flight at SIGTERM */
+
+struct run {
+	const char *path;
+	struct config *config;                  /* one ref */
+	struct core_loop *loop;
+	struct relay relay;
+	struct scheduler *scheduler;
+	struct core_signal *term, *intr, *hup;
+	struct core_timer *watch;               /* for shards that have ended, while stopping */
+	bool stopping, scheduler_stopped;
+};
+
+static const char help[] =
+	"usage: strictpost run [--config FILE]\n\n"
+	"Runs the relay in the foreground and logs to standard error. SIGHUP reads the configuration and the trusted roots again (a bad file\n"
+	"changes nothing); SIGTERM stops: no new mail, deliveries in flight get 30 s; a second SIGTERM stops at once. Under systemd\n"
+	"(Type=notify) it tells when it is ready. Exit 0 after a stop, 1 when it could not start, 78 for a configuration that does not hold.\n";
+
+static struct config *load(const char *path)
+{
+	struct sp_buf problems;
+	sp_buf_init(&problems, PROBLEMS_MAX);
+	struct config *c = config_load(path, &problems);
+	if (c == NULL)
+		fputs(sp_buf_cstr(&problems), stderr);
+	sp_buf_clear(&problems);
+	return c;
+}
+
+/* --- stopping --- */
+
+static void close_loop(struct run *r)
+{
+	core_signal_close(r->term);
+	core_signal_close(r->intr);
+	core_signal_close(r->hup);
+	core_timer_close(r->watch);
+	core_mailbox_close(r->relay.main_mailbox);
+}
+
+/* Looks in now and then whether the last shard is done. */
+static void on_watch(void *owner)
+{
+	struct run *r = owner;
+	if (!r->scheduler_stopped || atomic_load(&r->relay.running) > 0) {
+		core_timer_start(r->watch, 20);
+		return;
+	}
+	for (unsigned i = 0; i < r->relay.shard_count; i++)
+		shard_end(r->relay.shards[i]);
+	close_loop(r);
+}
+
+static void on_scheduler_stopped(void *owner)
+{
+	struct run *r = owner;
+	r->scheduler_stopped = true;
+}
+
+static void stop(struct run *r, uint64_t grace_ms)
+{
+	for (unsigned i = 0; i < r->relay.shard_count; i++)
+		shard_stop(r->relay.shards[i], grace_ms);
+}
+
+static void on_stop_signal(void *owner, int signo)
+{
+	struct run *r = owner;
+	sp_log_text(SP_LOG_INFO, NULL, "stop", "%s: %s", strsignal(signo), r->stopping ? "at once" : "deliveries in flight may end");
+	if (r->stopping) {
+		stop(r, 0);
+		return;
+	}
+	r->stopping = true;
+	atomic_store(&r->relay.stopping, true);
+	notify_manager("STOPPING=1");
+	stop(r, GRACE_MS);
+	scheduler_stop(r->scheduler, on_scheduler_stopped, r);
+	core_timer_start(r->watch, 20);
+}
+
+/* --- reload --- */
+
+static bool needs_restart(const struct config *now, const struct config *then)
+{
+	return strcmp(now->state_dir, then->state_dir) != 0 || now->shards != then->shards ||
+	       strcmp(now->resolver.servers, then->resolver.servers) != 0;
+}
+
+static void on_hup(void *owner, int signo)
+{
+	(void)signo;
+	struct run *r = owner;
+	if (r->stopping)
+		return;
+	notify_manager("RELOADING=1");
+	struct config *c = load(r->path);
+	if (c == NULL) {
+		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s has problems (above), the running configuration stays", r->path);
+	} else {
+		if (needs_restart(r->config, c))
+			sp_log_text(SP_LOG_WARNING, NULL, "reload", "state_dir, shards and resolver.servers change at the next start only");
+		config_unref(r->config);
+		r->config = c;
+		sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);
+		for (unsigned i = 0; i < r->relay.shard_count; i++)
+			shard_reload(r->relay.shards[i], c);
+		sp_log_text(SP_LOG_INFO, NULL, "reload", "%s is in force", r->path);
+	}
+	notify_manager("READY=1");
+}
+
+/* --- starting --- */
+
+static int open_store(struct run *r, struct sp_fail *why)
+{
+	static const struct queue_schema others[] = { { "sts", STS_CACHE_VERSION, sts_cache_migrate } };
+	r->relay.store = queue_store_open(r->config->state_dir, others, SP_COUNT(others), why);
+	return r->relay.store ? 0 : -1;
+}
+
+static void free_shards(struct run *r, unsigned made)
+{
+	for (unsigned i = 0; i < made; i++)
+		shard_join(r->relay.shards[i]);
+	free(r->relay.shards);
+}
+
+static int open_shards(struct run *r, struct sp_fail *why)
+{
+	unsigned count = r->config->shards ? (unsigned)r->config->shards : core_cpu_count();
+	r->relay.shards = sp_alloc_array(count, sizeof(*r->relay.shards));
+	for (unsigned i = 0; i < count; i++) {
+		r->relay.shards[i] = shard_start(&r->relay, i, r->config, why);
+		if (r->relay.shards[i] == NULL) {
+			for (unsigned j = 0; j < i; j++)
+				shard_discard(r->relay.shards[j]);
+			free(r->relay.shards);
+			return -1;
+		}
+	}
+	r->relay.shard_count = count;
+	r->relay.trust_ad = r->config->resolver.trust_ad == CONFIG_TRUST_YES ||
+	                    (r->config->resolver.trust_ad == CONFIG_TRUST_AUTO && core_dns_servers_local(r->relay.shards[0]->dns));
+	atomic_store(&r->relay.running, count);
+	for (unsigned i = 0; i < count; i++)
+		shard_run(r->relay.shards[i]);
+	return 0;
+}
+
+static void log_ready(const struct run *r)
+{
+	struct sp_log l;
+	struct sp_buf at;
+	char text[SP_ADDR_TEXT];
+	sp_buf_init(&at, 4096);
+	for (size_t i = 0; i < r->config->listen.count; i++)
+		sp_buf_printf(&at, "%s%s", i ? " " : "", sp_addr_str(&r->config->listen.items[i].address, text));
+	sp_log_begin(&l, SP_LOG_INFO, NULL, "ready");
+	sp_log_cstr(&l, "version", STRICTPOST_VERSION);
+	sp_log_cstr(&l, "hostname", r->config->hostname);
+	sp_log_str(&l, "listen", sp_buf_str(&at));
+	sp_log_int(&l, "shards", r->relay.shard_count);
+	sp_log_cstr(&l, "state_dir", r->config->state_dir);
+	sp_log_end(&l);
+	sp_buf_clear(&at);
+}
+
+static int serve(struct run *r)
+{
+	struct sp_fail why;
+	if (open_store(r, &why) != 0) {
+		fprintf(stderr, "strictpost: %s\n", why.text);
+		return RELAY_EXIT_FAILED;
+	}
+	r->loop = core_loop_new();
+	r->relay.main_mailbox = core_mailbox_open(r->loop);
+	r->watch = core_timer_new(r->loop, on_watch, r);
+	r->term = core_signal_open(r->loop, SIGTERM, on_stop_signal, r);
+	r->intr = core_signal_open(r->loop, SIGINT, on_stop_signal, r);
+	r->hup = core_signal_open(r->loop, SIGHUP, on_hup, r);
+	int status = RELAY_EXIT_OK;
+	if (open_shards(r, &why) != 0) {
+		fprintf(stderr, "strictpost: %s\n", why.text);
+		status = RELAY_EXIT_FAILED;
+		close_loop(r);
+		core_loop_run(r->loop);
+	} else {
+		r->scheduler = scheduler_start(&r->relay, r->loop);
+		log_ready(r);
+		notify_manager("READY=1");
+		core_loop_run(r->loop);
+		free_shards(r, r->relay.shard_count);
+	}
+	core_loop_free(r->loop);
+	queue_store_close(r->relay.store);
+	return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+	struct run r = { .path = cmd_config_default() };
+	int o;
+	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		if (o == 'h') {
+			fputs(help, stdout);
+			return RELAY_EXIT_OK;
+		}
+		if (o != 'c') {
+			fputs(help, stderr);
+			return RELAY_EXIT_USAGE;
+		}
+		r.path = optarg;
+	}
+	if (optind < argc) {
+		fputs(help, stderr);
+		return RELAY_EXIT_USAGE;
+	}
+	r.config = load(r.path);
+	if (r.config == NULL)
+		return RELAY_EXIT_CONFIG;
+	sp_log_setup((enum sp_log_format)r.config->log.format, (enum sp_log_level)r.config->log.level);
+	int status = serve(&r);
+	sp_log_text(SP_LOG_INFO, NULL, "end", "accepted %llu, delivered %llu, deferred %llu, bounced %llu",
+	            (unsigned long long)r.relay.accepted, (unsigned long long)r.relay.delivered, (unsigned long long)r.relay.deferred,
+	            (unsigned long long)r.relay.bounced);
+	config_unref(r.config);
+	return status;
+}

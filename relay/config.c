@@ -1,0 +1,283 @@
+/* relay/config.c - see config.h. libyaml gives the document with the line of every node; we walk it along the rows.
+ * We take libyaml itself, not libcyaml over it: libcyaml stops at the first fault, and an operator wants to see all of them. */
+#include "relay/config.h"
+
+#include "core/dnsmsg.h"
+#include "relay/config_lists.h"
+#include "relay/config_rows.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <yaml.h>
+
+#define FILE_MAX_OCTETS (1024 * 1024)
+
+struct counted_config {
+	struct config c;                /* first: the two are one object */
+	atomic_uint refs;
+};
+
+static struct config *config_new(void)
+{
+	struct counted_config *cc = sp_alloc(sizeof(*cc));
+	atomic_init(&cc->refs, 1);
+	for (size_t i = 0; i < conf_row_count; i++)
+		conf_set_default(&cc->c, &conf_rows[i]);
+	return &cc->c;
+}
+
+struct config *config_ref(struct config *c)
+{
+	atomic_fetch_add(&((struct counted_config *)c)->refs, 1);
+	return c;
+}
+
+void config_unref(struct config *c)
+{
+	if (c == NULL || atomic_fetch_sub(&((struct counted_config *)c)->refs, 1) != 1)
+		return;
+	for (size_t i = 0; i < conf_row_count; i++)
+		conf_clear(c, &conf_rows[i]);
+	conf_lists_clear(c);
+	free(c);
+}
+
+/* `path` + "." + key; "" + key at the root. */
+static void join_path(struct sp_buf *out, const char *path, struct sp_str key)
+{
+	sp_buf_printf(out, "%s%s%.*s", path, *path ? "." : "", SP_STR_ARG(key));
+}
+
+static void read_mapping(struct conf_reader *r, yaml_node_t *map, const char *path);
+
+static void read_list_row(struct conf_reader *r, const struct conf_row *row, yaml_node_t *value)
+{
+	if (value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0)
+		return;                         /* "servers:" with nothing behind it: the default */
+	if (value->type != YAML_SEQUENCE_NODE) {
+		conf_problem(r, value, "%s: takes a list, such as [a, b]", row->path);
+		return;
+	}
+	conf_clear(r->c, row);
+	conf_set_default(r->c, row);
+	for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top; i++) {
+		yaml_node_t *item = yaml_document_get_node(r->doc, *i);
+		struct sp_buf why;
+		sp_buf_init(&why, 2048);
+		if (item->type != YAML_SCALAR_NODE)
+			conf_problem(r, item, "%s: an item is not a plain value", row->path);
+		else if (!conf_add(r->c, row, conf_scalar(item), &why))
+			conf_problem(r, item, "%s", sp_buf_cstr(&why));
+		sp_buf_clear(&why);
+	}
+}
+
+static void read_row(struct conf_reader *r, const struct conf_row *row, yaml_node_t *value)
+{
+	if (row->type == CONF_NETS || row->type == CONF_ADDRS) {
+		read_list_row(r, row, value);
+		return;
+	}
+	struct sp_buf why;
+	sp_buf_init(&why, 2048);
+	if (value->type != YAML_SCALAR_NODE)
+		conf_problem(r, value, "%s: takes one value, not a list or a group", row->path);
+	else if (!conf_set(r->c, row, conf_scalar(value), &why))
+		conf_problem(r, value, "%s", sp_buf_cstr(&why));
+	sp_buf_clear(&why);
+}
+
+static void unknown_key(struct conf_reader *r, yaml_node_t *key, const char *path)
+{
+	struct sp_buf known;
+	sp_buf_init(&known, 2048);
+	size_t skip = strlen(path) + (*path != '\0');
+	struct sp_str last = SP_STR("");
+	for (size_t i = 0; i < conf_row_count; i++) {
+		struct sp_str p = sp_str_of(conf_rows[i].path);
+		if (!sp_str_starts(p, sp_str_of(path)) || p.len <= skip || (*path && p.p[skip - 1] != '.'))
+			continue;
+		struct sp_str rest = sp_str_from(p, skip);
+		struct sp_str name = sp_take_until(&rest, '.');
+		if (!sp_str_eq(name, last))
+			sp_buf_printf(&known, " %.*s", SP_STR_ARG(name));
+		last = name;
+	}
+	if (*path == '\0')
+		sp_buf_adds(&known, " listen routes");
+	conf_problem(r, key, "there is no key '%.*s'%s%s; known here:%s", SP_STR_ARG(conf_scalar(key)), *path ? " in " : "", path,
+	             sp_buf_cstr(&known));
+	sp_buf_clear(&known);
+}
+
+static void read_pair(struct conf_reader *r, yaml_node_t *key, yaml_node_t *value, const char *path)
+{
+	struct sp_buf full;
+	sp_buf_init(&full, 256);
+	join_path(&full, path, conf_scalar(key));
+	struct sp_str p = sp_buf_str(&full);
+	const struct conf_row *row = sp_buf_failed(&full) ? NULL : conf_row_find(p);
+	if (row)
+		read_row(r, row, value);
+	else if (!sp_buf_failed(&full) && conf_is_group(p))
+		read_mapping(r, value, sp_buf_cstr(&full));
+	else if (*path != '\0' || !conf_lists_read(r, conf_scalar(key), value))
+		unknown_key(r, key, path);
+	sp_buf_clear(&full);
+}
+
+static void read_mapping(struct conf_reader *r, yaml_node_t *map, const char *path)
+{
+	if (map->type == YAML_SCALAR_NODE && map->data.scalar.length == 0)
+		return;                         /* "limits:" with nothing under it */
+	if (map->type != YAML_MAPPING_NODE) {
+		conf_problem(r, map, "%s: takes a group of keys", *path ? path : "the file");
+		return;
+	}
+	yaml_node_pair_t *start = map->data.mapping.pairs.start;
+	for (yaml_node_pair_t *i = start; i < map->data.mapping.pairs.top; i++) {
+		yaml_node_t *key = yaml_document_get_node(r->doc, i->key);
+		if (key->type != YAML_SCALAR_NODE) {
+			conf_problem(r, key, "a key is not a plain word");
+			continue;
+		}
+		bool twice = false;
+		for (yaml_node_pair_t *j = start; j < i && !twice; j++) {
+			yaml_node_t *other = yaml_document_get_node(r->doc, j->key);
+			twice = other->type == YAML_SCALAR_NODE && sp_str_eq(conf_scalar(other), conf_scalar(key));
+		}
+		if (twice)
+			conf_problem(r, key, "'%.*s' is there twice", SP_STR_ARG(conf_scalar(key)));
+		else
+			read_pair(r, key, yaml_document_get_node(r->doc, i->value), path);
+	}
+}
+
+/* What rows cannot say alone. */
+static void check_hostname(struct conf_reader *r)
+{
+	struct config *c = r->c;
+	const char *from = "hostname";
+	if (c->hostname[0] == '\0') {
+		struct utsname u;
+		free(c->hostname);
+		c->hostname = sp_strdup(uname(&u) == 0 ? u.nodename : "");
+		from = "hostname is not set, and the system's name";
+	}
+	sp_lower_in_place(c->hostname);
+	struct sp_str h = sp_str_of(c->hostname);
+	if (!core_dns_name_ok(h) || !sp_str_contains(h, '.'))
+		conf_problem(r, NULL, "%s '%s' is not fully qualified; set hostname: relay.example.com (the name that this relay's address "
+		             "resolves back to)", from, c->hostname);
+}
+
+static void check_whole(struct conf_reader *r)
+{
+	struct config *c = r->c;
+	check_hostname(r);
+	if (c->state_dir[0] != '/')
+		conf_problem(r, NULL, "state_dir: '%s' is not an absolute path", c->state_dir);
+	if (c->delivery.retry.max_ms < c->delivery.retry.first_ms)
+		conf_problem(r, NULL, "delivery.retry.max is less than delivery.retry.first");
+	if (c->delivery.delay_notice_ms >= c->delivery.expire_ms)
+		c->delivery.delay_notice_ms = 0;                /* nobody is told of a delay after the bounce */
+	if (c->limits.inline_body > c->limits.memory / 4)
+		conf_problem(r, NULL, "limits.inline_body is more than a quarter of limits.memory");
+	conf_lists_finish(r);
+}
+
+static bool load_document(struct sp_str text, const char *name, yaml_document_t *doc, struct sp_buf *problems)
+{
+	yaml_parser_t parser;
+	if (!yaml_parser_initialize(&parser)) {
+		sp_buf_printf(problems, "%s: out of memory\n", name);
+		return false;
+	}
+	yaml_parser_set_input_string(&parser, (const unsigned char *)(text.len ? text.p : ""), text.len);
+	bool ok = yaml_parser_load(&parser, doc);
+	if (!ok)
+		sp_buf_printf(problems, "%s:%zu: not YAML: %s%s%s\n", name, parser.problem_mark.line + 1,
+		              parser.context ? parser.context : "", parser.context ? ", " : "",
+		              parser.problem ? parser.problem : "cannot be read");
+	yaml_parser_delete(&parser);
+	return ok;
+}
+
+struct config *config_parse(struct sp_str text, const char *name, struct sp_buf *problems)
+{
+	yaml_document_t doc;
+	if (!load_document(text, name, &doc, problems))
+		return NULL;
+	struct conf_reader r = { .c = config_new(), .doc = &doc, .name = name, .problems = problems };
+	yaml_node_t *top = yaml_document_get_root_node(&doc);
+	if (top)                                /* an empty file is all defaults */
+		read_mapping(&r, top, "");
+	check_whole(&r);
+	yaml_document_delete(&doc);
+	if (r.count == 0)
+		return r.c;
+	config_unref(r.c);
+	return NULL;
+}
+
+struct config *config_load(const char *path, struct sp_buf *problems)
+{
+	FILE *f = fopen(path, "re");
+	if (f == NULL) {
+		sp_buf_printf(problems, "%s: cannot be read: %s\n", path, strerror(errno));
+		return NULL;
+	}
+	char *text = sp_alloc(FILE_MAX_OCTETS + 1);
+	size_t len = fread(text, 1, FILE_MAX_OCTETS + 1, f);
+	struct config *c = NULL;
+	if (ferror(f))
+		sp_buf_printf(problems, "%s: cannot be read: %s\n", path, strerror(errno));
+	else if (len > FILE_MAX_OCTETS)
+		sp_buf_printf(problems, "%s: larger than 1 MiB; is this the right file?\n", path);
+	else
+		c = config_parse(sp_str_make(text, len), path, problems);
+	free(text);
+	fclose(f);
+	return c;
+}
+
+void config_print(const struct config *c, struct sp_buf *out)
+{
+	char group[64] = "";
+	for (size_t i = 0; i < conf_row_count; i++) {
+		const char *path = conf_rows[i].path;
+		const char *dot = strrchr(path, '.');
+		size_t len = dot ? (size_t)(dot - path) : 0;
+		if (len > 0 && (strlen(group) != len || strncmp(group, path, len) != 0)) {
+			bool deeper = strchr(path, '.') != dot;
+			snprintf(group, sizeof(group), "%.*s", (int)len, path);
+			const char *inner = strrchr(group, '.');
+			sp_buf_printf(out, "%s%s:\n", deeper ? "  " : "", deeper && inner ? inner + 1 : group);
+		}
+		unsigned depth = 0;
+		for (const char *p = path; *p; p++)
+			depth += *p == '.';
+		sp_buf_printf(out, "%*s%s: ", (int)depth * 2, "", dot ? dot + 1 : path);
+		conf_print(c, &conf_rows[i], out);
+		sp_buf_addc(out, '\n');
+	}
+	conf_lists_print(c, out);
+}
+
+void config_print_rows(struct sp_buf *out)
+{
+	for (size_t i = 0; i < conf_row_count; i++) {
+		const struct conf_row *row = &conf_rows[i];
+		sp_buf_printf(out, "%-32s %-10s %-28s %s\n", row->path, conf_type_str(row->type), *row->def ? row->def : "(empty)", row->help);
+	}
+	conf_lists_print_rows(out);
+}
+
+struct queue_retry config_retry(const struct config *c)
+{
+	return (struct queue_retry){ .first_ms = c->delivery.retry.first_ms, .max_ms = c->delivery.retry.max_ms,
+	                             .growth = c->delivery.retry.growth, .jitter = c->delivery.retry.jitter };
+}

@@ -1,0 +1,80 @@
+/* relay/config.h - the configuration: YAML into structs, every problem with its line.
+ * One table of rows (relay/config_rows.h) drives the parser, the range checks, the defaults and `strictpost config show`.
+ * A loaded configuration never changes and is counted, so that all threads share one. */
+#ifndef RELAY_CONFIG_H
+#define RELAY_CONFIG_H
+
+#include "core/addr.h"
+#include "core/buf.h"
+#include "core/log.h"
+#include "core/tls.h"
+#include "queue/schedule.h"
+
+struct config_nets { struct sp_net *nets; size_t count; };
+
+struct config_listen {
+	struct sp_addr address;
+	struct config_nets allow;               /* who may relay */
+	struct config_nets bare_lf;             /* whose bare LF is made CRLF instead of refused */
+};
+
+struct config_route {
+	char *domain;                           /* A-labels, lower case; "*" for all */
+	char *via_host;                         /* host name, A-labels, or an address literal */
+	uint16_t via_port;
+};
+
+enum config_first_contact { CONFIG_FIRST_DELIVER, CONFIG_FIRST_DEFER };
+enum config_trust_ad { CONFIG_TRUST_AUTO, CONFIG_TRUST_YES, CONFIG_TRUST_NO };
+
+struct config {
+	char *hostname;                         /* fully qualified, lower case */
+	char *state_dir;
+	int64_t shards;                         /* 0: one per core */
+	struct { struct config_listen *items; size_t count; } listen;
+	struct {
+		int64_t message_size, recipients, connections, connections_per_client, inline_body, memory;
+	} limits;                               /* octets and counts; connections_per_client 0: no limit */
+	struct {
+		char *servers;                  /* "ip[:port],ip"; "": /etc/resolv.conf */
+		int64_t trust_ad;               /* enum config_trust_ad */
+		int64_t timeout_ms;
+	} resolver;
+	struct {
+		char *ca_file;                  /* "": the system's store */
+		int64_t verified_min, opportunistic_min;        /* enum core_tls_version */
+	} tls;
+	struct {
+		bool enabled;
+		int64_t first_contact;          /* enum config_first_contact */
+		int64_t refresh_ms, fetch_timeout_ms, policy_size;
+	} sts;
+	struct {
+		int64_t port;
+		struct config_nets allow_private;
+		int64_t concurrency, messages_per_session;
+		struct {
+			int64_t first_ms, max_ms;
+			double growth, jitter;
+		} retry;
+		int64_t expire_ms, delay_notice_ms;             /* delay_notice 0: none */
+	} delivery;
+	struct { struct config_route *items; size_t count; } routes;
+	struct { int64_t format, level; } log;                  /* enum sp_log_format, enum sp_log_level */
+	struct { char *socket; } admin;                         /* "": none */
+};
+
+/* Loads and checks `path`. NULL when anything is wrong; then `problems` has one line a problem: "path:line: what, and what to do\n". */
+SP_NODISCARD struct config *config_load(const char *path, struct sp_buf *problems);
+/* The same from text; `name` stands for the file in the problems. */
+SP_NODISCARD struct config *config_parse(struct sp_str text, const char *name, struct sp_buf *problems);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c);            /* NULL is fine */
+/* The whole configuration as YAML, defaults filled in. Parses back to the same. */
+void config_print(const struct config *c, struct sp_buf *out);
+/* "key  type  default  what it is", one line a row. */
+void config_print_rows(struct sp_buf *out);
+
+struct queue_retry config_retry(const struct config *c);
+
+#endif

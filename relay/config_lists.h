@@ -1,0 +1,29 @@
+/* relay/config_lists.h - the parts of the configuration that are lists of groups: listen and routes; and what reading shares.
+ * Used by config.c only. */
+#ifndef RELAY_CONFIG_LISTS_H
+#define RELAY_CONFIG_LISTS_H
+
+#include "relay/config.h"
+
+#include <yaml.h>
+
+struct conf_reader {
+	struct config *c;
+	yaml_document_t *doc;
+	const char *name;               /* of the file */
+	struct sp_buf *problems;
+	unsigned count;                 /* of problems */
+};
+
+/* One line, "name:line: text". `at` NULL: about the whole file. */
+void conf_problem(struct conf_reader *r, const yaml_node_t *at, const char *fmt, ...) SP_PRINTF(3, 4);
+struct sp_str conf_scalar(const yaml_node_t *n);
+
+/* True if `key` is one of ours; then it was read, or its problems told. */
+SP_NODISCARD bool conf_lists_read(struct conf_reader *r, struct sp_str key, yaml_node_t *value);
+void conf_lists_finish(struct conf_reader *r);          /* defaults, and what concerns several items */
+void conf_lists_clear(struct config *c);
+void conf_lists_print(const struct config *c, struct sp_buf *out);
+void conf_lists_print_rows(struct sp_buf *out);
+
+#endif

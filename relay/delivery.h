@@ -1,0 +1,30 @@
+/* relay/delivery.h - one session to a site: goes through the plan's hosts until one satisfies what the policy demands, then sends what
+ * waits, message after message. Drives smtp/client.h over core/conn.h; asks sts/verdict.h whether to go on. On the shard's thread.
+ *
+ *   next host/address -> connect -> greeting, EHLO, STARTTLS, handshake, verify -> PROVEN -> message* -> pool (idle) -> message* -> QUIT
+ *        ^-------------- refused, broken, or TLS only once more in the clear ---------|
+ * Nothing of a message is sent before PROVEN (promise 1). */
+#ifndef RELAY_DELIVERY_H
+#define RELAY_DELIVERY_H
+
+#include "relay/destination.h"
+
+struct delivery {
+	struct sp_link link;                    /* in dest->sessions */
+	struct sp_link pool;                    /* in dest->pool, while idle */
+	struct destination *dest;
+	struct delivery_state *state;           /* private */
+};
+
+/* Starts one for `d` under `p` (takes a ref). It ends by destination_session_over(), always on a later turn. */
+void delivery_start(struct destination *d, struct plan *p);
+/* One of the pool: there is work again. */
+void delivery_resume(struct delivery *y);
+/* Neither idle nor with a message in hand: it will ask for one. */
+bool delivery_is_coming(const struct delivery *y);
+/* No further message; what is being sent may end. */
+void delivery_stop(struct delivery *y);
+/* At once: the message in hand stays in the store. */
+void delivery_cut(struct delivery *y);
+
+#endif

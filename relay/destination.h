@@ -1,0 +1,69 @@
+/* relay/destination.h - all that waits for one next hop, and what is being done about it: plan, sessions, back-off.
+ *
+ *   QUIET   nothing to do; kept a while for its plan               give/wake -> WORKING
+ *   WORKING jobs in memory or in the store, sessions open          all done -> QUIET; no session came about -> HELD
+ *   HELD    waits for its retry time; mail that comes is parked    wake (the scheduler, when the time has come) -> WORKING
+ * Its row in the store is ours (taken) from wake until it is released. On the shard's thread. */
+#ifndef RELAY_DESTINATION_H
+#define RELAY_DESTINATION_H
+
+#include "relay/plan.h"
+#include "relay/resume.h"
+#include "relay/shard.h"
+
+struct delivery;
+
+struct destination {
+	struct sp_map_node node;                /* in shard->destinations */
+	struct sp_link idle;                    /* in shard->idle_destinations, while QUIET */
+	struct shard *shard;
+	char *name;
+	struct sp_link waiting;                 /* of struct queue_job: to be sent */
+	size_t waiting_count;
+	struct sp_link inflight;                /* of struct queue_job: being sent, or being settled */
+	struct sp_link sessions;                /* of struct delivery */
+	struct sp_link pool;                    /* of struct delivery: those that wait for work */
+	unsigned session_count, pool_count;
+	struct plan *plan;                      /* one ref; NULL: none yet */
+	struct plan_making *making;
+	bool rechecked;                         /* the policy host was asked again in this attempt */
+	struct resume_memory resume;
+	unsigned failures;                      /* of the site in a row */
+	int64_t since_ms, held_until_ms;        /* Unix ms; held_until_ms 0: not HELD */
+	struct sp_fail last;                    /* why it is held */
+	bool taken;                             /* its row is ours */
+	bool more;                              /* the store may have messages that are not in memory */
+	bool loading;
+	uint64_t quiet_since_ms;                /* monotonic */
+};
+
+/* A job of this shard. Owned from here on. */
+void destination_give(struct shard *s, const char *name, struct queue_job *job);
+void destination_wake(struct shard *s, const char *name, unsigned failures, int64_t since_ms);
+void destination_hold(struct shard *s, const char *name, const struct queue_wait *wait);
+void destination_overdue(struct shard *s, const char *name, struct queue_job *job);
+/* Every second: plans that are old, destinations that are quiet for long. */
+void destination_tick(struct shard *s);
+/* Stopping: what is not being sent stays in the store. */
+void destination_stop_all(struct shard *s);
+/* Frees all; sessions and settlements must be over. */
+void destination_clear_all(struct shard *s);
+
+/* --- for relay/delivery.c --- */
+
+/* The next job for a session that is ready, now in flight; NULL when there is none. */
+struct queue_job *destination_next(struct destination *d);
+/* The job was not judged by the peer: it goes to the front again. */
+void destination_return(struct destination *d, struct queue_job *job);
+/* A transaction came to an end with this site: it works. */
+void destination_works(struct destination *d);
+/* A session went into the pool. */
+void destination_session_idle(struct destination *d);
+/* A session is over. `why` failed(): it never became, or no longer was, of use, on any host; `tried` says whether hosts were tried under the plan.
+ * The delivery has left the lists. */
+void destination_session_over(struct destination *d, const struct sp_fail *why);
+/* --- for relay/settle.c --- */
+/* Frees the job. `left`: some of it stays in the store; `waits`: without a time of its own, so it is to be parked. */
+void destination_settled(struct destination *d, struct queue_job *job, bool left, bool waits);
+
+#endif

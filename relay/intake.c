@@ -1,0 +1,222 @@
+/* relay/intake.c - see intake.h. */
+#include "relay/intake.h"
+
+#include "core/clock.h"
+#include "core/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define PIECE 65536             /* octets gathered before they go to the file */
+#define TRACE_MAX 8192          /* octets of the fields that we add */
+
+struct intake {
+	struct shard *shard;
+	uint64_t id;
+	struct smtp_header_scan scan;
+	struct sp_buf buf;              /* all of it; or, with a file, what has not been given to it yet */
+	size_t trace_len;               /* octets of our Received field, at the start */
+	size_t added_len;               /* octets of Date and Message-ID that were missing */
+	size_t counted;                 /* of buf, in sp_body_memory() */
+	uint64_t size;                  /* octets so far, ours included */
+	bool header_done, eight_bit;
+	struct core_file_writer *file;  /* or NULL: in memory */
+	char *path;
+	void (*done)(void *owner, const struct intake_result *r);
+	void *owner;
+};
+
+struct intake *intake_new(struct shard *s, uint64_t id, const struct smtp_received *received)
+{
+	struct intake *i = sp_alloc(sizeof(*i));
+	i->shard = s;
+	i->id = id;
+	smtp_header_scan_init(&i->scan);
+	sp_buf_init(&i->buf, (size_t)s->config->limits.message_size + SMTP_HEADER_MAX + TRACE_MAX);
+	smtp_add_received(&i->buf, received);
+	i->trace_len = i->buf.len;
+	i->size = i->buf.len;
+	return i;
+}
+
+static void count_memory(struct intake *i)
+{
+	sp_body_memory_add((int64_t)i->buf.len - (int64_t)i->counted);
+	i->counted = i->buf.len;
+}
+
+static void release(struct intake *i)
+{
+	sp_buf_clear(&i->buf);
+	count_memory(i);
+	free(i->path);
+	free(i);
+}
+
+/* RFC 5321 6.4, RFC 6409 8: a relay for submitting applications adds what RFC 5322 3.6 demands. */
+static void missing_fields(const struct intake *i, struct sp_buf *out)
+{
+	char date[40], name[QUEUE_ID_TEXT];
+	int64_t now_s = core_clock_wall_s();
+	if (!i->scan.has_date)
+		sp_buf_printf(out, "Date: %s\r\n", smtp_date(now_s, date));
+	if (!i->scan.has_message_id)
+		sp_buf_printf(out, "Message-ID: <%s.%lld@%s>\r\n", queue_id_str(i->id, name), (long long)now_s, i->shard->config->hostname);
+	if (!i->scan.separated)
+		sp_buf_adds(out, "\r\n");       /* what follows is no field */
+}
+
+/* The end of the header section is in the buffer: puts what is missing there. */
+static void complete_header(struct intake *i)
+{
+	struct sp_buf fields;
+	sp_buf_init(&fields, TRACE_MAX);
+	missing_fields(i, &fields);
+	size_t at = i->trace_len + i->scan.len, tail = i->buf.len - at;
+	char *room = sp_buf_room(&i->buf, fields.len);
+	if (room && fields.len > 0) {
+		sp_buf_wrote(&i->buf, fields.len);
+		memmove(i->buf.p + at + fields.len, i->buf.p + at, tail);
+		memcpy(i->buf.p + at, fields.p, fields.len);
+		i->added_len = fields.len;
+		i->size += fields.len;
+	}
+	sp_buf_clear(&fields);
+	i->header_done = true;
+}
+
+static bool has_eight_bit(struct sp_str s)
+{
+	size_t n = 0;
+	for (; n + 8 <= s.len; n += 8) {
+		uint64_t word;
+		memcpy(&word, s.p + n, 8);
+		if (word & 0x8080808080808080u)
+			return true;
+	}
+	for (; n < s.len; n++)
+		if ((unsigned char)s.p[n] > 127)
+			return true;
+	return false;
+}
+
+static void open_file(struct intake *i)
+{
+	struct sp_buf path;
+	sp_buf_init(&path, 4096);
+	queue_store_body_path(i->shard->relay->store, i->id, &path);
+	i->path = sp_buf_take(&path);
+	i->file = core_file_create(i->shard->loop, i->path);
+}
+
+static void to_file(struct intake *i)
+{
+	size_t max = i->buf.max;
+	core_file_write(i->file, &i->buf);
+	sp_buf_init(&i->buf, max);
+	count_memory(i);
+}
+
+static bool belongs_in_file(const struct intake *i)
+{
+	const struct config *c = i->shard->config;
+	size_t limit = (size_t)c->limits.inline_body;
+	if (sp_body_memory() > (size_t)c->limits.memory)
+		limit = PIECE;
+	return i->header_done && i->buf.len > limit;
+}
+
+void intake_add(struct intake *i, struct sp_str content)
+{
+	if (i->scan.too_long)           /* refused at the end; nothing of it is kept */
+		return;
+	sp_buf_add(&i->buf, content);
+	i->size += content.len;
+	i->eight_bit = i->eight_bit || has_eight_bit(content);
+	if (!i->header_done) {
+		smtp_header_scan_feed(&i->scan, content);
+		if (i->scan.too_long)
+			sp_buf_clear(&i->buf);
+		else if (i->scan.done)
+			complete_header(i);
+	}
+	if (i->file == NULL && belongs_in_file(i))
+		open_file(i);
+	if (i->file && i->buf.len >= PIECE)
+		to_file(i);
+	else
+		count_memory(i);
+}
+
+size_t intake_unwritten(const struct intake *i)
+{
+	return i->file ? core_file_unwritten(i->file) : 0;
+}
+
+void intake_on_drained(struct intake *i, void (*drained)(void *owner), void *owner)
+{
+	if (i->file)
+		core_file_on_drained(i->file, drained, owner);
+}
+
+const char *intake_refusal(const struct intake *i)
+{
+	if (i->scan.too_long)
+		return "552 5.3.4 Header section larger than 1 MiB";
+	if (i->scan.received > SMTP_RECEIVED_MAX)
+		return "554 5.4.6 Too many hops: more than 100 Received fields, this looks like a loop";
+	return NULL;
+}
+
+static void fill_result(const struct intake *i, struct intake_result *r)
+{
+	*r = (struct intake_result){ .size = i->size, .header_len = (uint32_t)(i->trace_len + i->scan.len + i->added_len),
+	                             .eight_bit = i->eight_bit };
+}
+
+static void on_written(void *owner, const struct sp_fail *why)
+{
+	struct intake *i = owner;
+	struct intake_result r;
+	fill_result(i, &r);
+	i->file = NULL;
+	r.fail = *why;
+	if (!sp_failed(why))
+		r.body = sp_body_from_file(i->path, i->size);
+	shard_op_end(i->shard);
+	i->done(i->owner, &r);
+	release(i);
+}
+
+void intake_finish(struct intake *i, void (*done)(void *owner, const struct intake_result *r), void *owner)
+{
+	if (!i->header_done) {
+		smtp_header_scan_finish(&i->scan);
+		complete_header(i);
+	}
+	if (i->file) {
+		i->done = done;
+		i->owner = owner;
+		if (i->buf.len > 0)
+			to_file(i);
+		shard_op_begin(i->shard);
+		core_file_finish(i->file, on_written, i);
+		return;
+	}
+	struct intake_result r;
+	fill_result(i, &r);
+	size_t len = i->buf.len;
+	r.body = sp_body_from_memory(sp_buf_take(&i->buf), len);
+	done(owner, &r);
+	release(i);
+}
+
+void intake_abort(struct intake *i)
+{
+	if (i == NULL)
+		return;
+	if (i->file)
+		core_file_abort(i->file);
+	release(i);
+}

@@ -1,0 +1,35 @@
+/* relay/intake.h - the content of one message while it comes in: trace fields first, then the octets, in memory while small and in a
+ * file of the spool past limits.inline_body (or sooner, when memory is short). On the shard's thread. */
+#ifndef RELAY_INTAKE_H
+#define RELAY_INTAKE_H
+
+#include "core/body.h"
+#include "relay/shard.h"
+#include "smtp/header.h"
+
+struct intake;                  /* opaque */
+
+/* Begins with our Received field. `received->id` is the text of `id`. */
+struct intake *intake_new(struct shard *s, uint64_t id, const struct smtp_received *received);
+void intake_add(struct intake *i, struct sp_str content);
+/* Octets that a file has yet to take: pause the client over INTAKE_UNWRITTEN_MAX, go on when `drained` is called. */
+#define INTAKE_UNWRITTEN_MAX (1024 * 1024)
+size_t intake_unwritten(const struct intake *i);
+void intake_on_drained(struct intake *i, void (*drained)(void *owner), void *owner);
+
+/* The reply that refuses the message as it stands, or NULL: hops, header size. Known at the end, and asked then. */
+const char *intake_refusal(const struct intake *i);
+
+struct intake_result {
+	struct sp_body *body;           /* one ref; NULL when it failed */
+	uint64_t size;
+	uint32_t header_len;
+	bool eight_bit;
+	struct sp_fail fail;
+};
+/* The message is complete: one call of `done`, at once (in memory) or later (synced file). Frees the intake. */
+void intake_finish(struct intake *i, void (*done)(void *owner, const struct intake_result *r), void *owner);
+/* Nothing is kept; silence; NULL is fine. */
+void intake_abort(struct intake *i);
+
+#endif

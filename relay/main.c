@@ -1,0 +1,54 @@
+/* relay/main.c - the program: finds the subcommand and hands over. */
+#include "relay/cmd.h"
+
+#include "core/base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name, *what;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "run",    "run the relay in the foreground",                        cmd_run },
+	{ "config", "check a configuration file, or print it with defaults",  cmd_config },
+	{ "policy", "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
+};
+
+const char *cmd_config_default(void)
+{
+	const char *env = getenv("STRICTPOST_CONFIG");
+	return env && *env ? env : "/etc/strictpost/strictpost.yaml";
+}
+
+static void usage(FILE *to)
+{
+	fputs("strictpost " STRICTPOST_VERSION " - an outbound SMTP relay that never downgrades\n\n"
+	      "usage: strictpost COMMAND [ARGUMENTS]\n\n", to);
+	for (size_t i = 0; i < SP_COUNT(commands); i++)
+		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].what);
+	fputs("\nstrictpost COMMAND --help tells more. The configuration is --config FILE, else $STRICTPOST_CONFIG,\n"
+	      "else /etc/strictpost/strictpost.yaml.\n", to);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return RELAY_EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+		puts("strictpost " STRICTPOST_VERSION);
+		return RELAY_EXIT_OK;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		usage(stdout);
+		return RELAY_EXIT_OK;
+	}
+	for (size_t i = 0; i < SP_COUNT(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "strictpost: there is no command '%s'; see strictpost --help\n", argv[1]);
+	return RELAY_EXIT_USAGE;
+}

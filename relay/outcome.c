@@ -1,0 +1,119 @@
+/* relay/outcome.c - see outcome.h. */
+#include "relay/outcome.h"
+
+#include <stdio.h>
+
+const char *outcome_str(enum outcome o)
+{
+	static const char *const names[] = {
+		[OUTCOME_DELIVERED] = "delivered", [OUTCOME_DEFER] = "deferred", [OUTCOME_BOUNCE] = "bounced",
+	};
+	return names[o];
+}
+
+static bool expired(const struct config *c, const struct queue_message *m, int64_t now_ms)
+{
+	return now_ms - m->arrived_ms >= c->delivery.expire_ms;
+}
+
+/* RFC 3463 3.5: 4.7, delivery time expired; what kept it from going stays in the text. */
+static void tell_expired(const struct config *c, const struct sp_fail *last, struct sp_fail *out)
+{
+	char text[sizeof(out->text)];
+	snprintf(text, sizeof(text), "%s", last->text);
+	*out = *last;
+	out->permanent = true;
+	if (out->code == 0)
+		snprintf(out->esc, sizeof(out->esc), sp_failed(last) && last->esc[0] == '4' && strncmp(last->esc, "4.7.", 4) == 0 ? "5.7.1" : "5.4.7");
+	if (out->kind == SP_FAIL_NONE)
+		out->kind = SP_FAIL_CONNECT;
+	snprintf(out->text, sizeof(out->text), "not delivered within %lld hours; the last failure was: %.400s",
+	         (long long)(c->delivery.expire_ms / 3600000), *text ? text : "the destination could not be reached");
+}
+
+static void wait_on(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
+                    int64_t now_ms, struct outcome_recipient *out)
+{
+	out->outcome = OUTCOME_DEFER;
+	out->notify = c->delivery.delay_notice_ms > 0 && !r->notified && m->kind == QUEUE_MAIL && *m->sender &&
+	              now_ms - m->arrived_ms >= c->delivery.delay_notice_ms;
+	out->deadline_ms = queue_deadline_ms(m->arrived_ms, c->delivery.delay_notice_ms, c->delivery.expire_ms, r->notified || out->notify);
+}
+
+void outcome_waiting(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
+                     const struct sp_fail *fail, int64_t now_ms, struct outcome_recipient *out)
+{
+	*out = (struct outcome_recipient){ .fail = *fail };
+	if (!expired(c, m, now_ms)) {
+		wait_on(c, m, r, now_ms, out);
+		return;
+	}
+	out->outcome = OUTCOME_BOUNCE;
+	tell_expired(c, fail, &out->fail);
+}
+
+void outcome_recipient(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
+                       const struct sp_fail *fail, int64_t now_ms, uint32_t random, struct outcome_recipient *out)
+{
+	*out = (struct outcome_recipient){ .fail = *fail };
+	if (!sp_failed(fail)) {
+		out->outcome = OUTCOME_DELIVERED;
+	} else if (fail->permanent) {
+		out->outcome = OUTCOME_BOUNCE;
+	} else {
+		struct queue_retry retry = config_retry(c);
+		outcome_waiting(c, m, r, fail, now_ms, out);
+		out->next_at_ms = now_ms + queue_retry_wait_ms(&retry, r->attempts + 1, random);
+	}
+}
+
+enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, unsigned failures, int64_t now_ms, uint32_t random,
+                          int64_t *next_at_ms)
+{
+	struct queue_retry retry = config_retry(c);
+	*next_at_ms = now_ms + queue_retry_wait_ms(&retry, failures ? failures : 1, random);
+	/* A site is given up only by what DNS says for good; whatever a host said or did to the session may pass. */
+	return fail->kind == SP_FAIL_DNS && fail->permanent ? OUTCOME_BOUNCE : OUTCOME_DEFER;
+}
+
+bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain)
+{
+	return site && !uncertain && fail->kind != SP_FAIL_STORE && fail->kind != SP_FAIL_SHUTDOWN;
+}
+
+static int weight(const struct sp_fail *f)
+{
+	switch (f->kind) {
+	case SP_FAIL_NONE:
+		return 0;
+	case SP_FAIL_SHUTDOWN:
+		return 1;
+	case SP_FAIL_DNS:
+		return f->permanent ? 2 : 4;            /* one host that does not exist does not make the site permanent */
+	case SP_FAIL_CONNECT:
+		return 3;
+	case SP_FAIL_STORE:
+		return 5;
+	case SP_FAIL_PROTOCOL:
+	case SP_FAIL_HTTP:
+		return 6;
+	case SP_FAIL_REPLY:
+		return 7;
+	case SP_FAIL_TLS:
+		return 8;
+	case SP_FAIL_POLICY:
+		return 9;
+	}
+	return 0;
+}
+
+bool outcome_worse(const struct sp_fail *a, const struct sp_fail *b)
+{
+	int x = weight(a) + (a->result != SP_RESULT_NONE ? 10 : 0), y = weight(b) + (b->result != SP_RESULT_NONE ? 10 : 0);
+	return x > y;
+}
+
+bool outcome_wants_fresh_policy(const struct sp_fail *fail)
+{
+	return fail->result != SP_RESULT_NONE;
+}

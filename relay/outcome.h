@@ -1,0 +1,42 @@
+/* relay/outcome.h - what a failure means: the one place where "next host", "try again at" and "bounce" are decided.
+ * Everything else only reports what it saw, as a struct sp_fail. Pure: clock and randomness are arguments. */
+#ifndef RELAY_OUTCOME_H
+#define RELAY_OUTCOME_H
+
+#include "core/fail.h"
+#include "queue/spool.h"
+#include "relay/config.h"
+
+enum outcome { OUTCOME_DELIVERED, OUTCOME_DEFER, OUTCOME_BOUNCE };
+const char *outcome_str(enum outcome o);                /* "delivered", "deferred", "bounced" */
+
+/* One recipient, after an attempt that concerned it. */
+struct outcome_recipient {
+	enum outcome outcome;
+	struct sp_fail fail;            /* what to tell: as it came, or that the time is up, with the last failure */
+	int64_t next_at_ms;             /* DEFER: not before */
+	bool notify;                    /* DEFER: the sender is to be told of the delay now */
+	int64_t deadline_ms;            /* DEFER: when the message wants attention at the latest */
+};
+void outcome_recipient(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
+                       const struct sp_fail *fail, int64_t now_ms, uint32_t random, struct outcome_recipient *out);
+
+/* The same for one that waits while its destination cannot be reached: no attempt of its own, so no next_at_ms. */
+void outcome_waiting(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
+                     const struct sp_fail *fail, int64_t now_ms, struct outcome_recipient *out);
+
+/* A site to which no session came about: back off until *next_at_ms, or OUTCOME_BOUNCE for all that waits. */
+enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, unsigned failures, int64_t now_ms, uint32_t random,
+                          int64_t *next_at_ms);
+
+/* A transaction ended without success for the mail as a whole: does the same mail go to another host now? Not when the peer may have taken
+ * it (a duplicate is worse than a delay), not when the peer judged the mail. */
+bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain);
+
+/* Of two failures of one attempt, the one to tell the operator and the sender: what a policy refused before what did not answer. */
+bool outcome_worse(const struct sp_fail *a, const struct sp_fail *b);
+
+/* Would a fresh look at the policy perhaps change this? (RFC 8461 5.1; DESIGN.md) */
+bool outcome_wants_fresh_policy(const struct sp_fail *fail);
+
+#endif

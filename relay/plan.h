@@ -1,0 +1,44 @@
+/* relay/plan.h - where a destination's mail may go now: policy, MX hosts and their addresses, asked side by side and put in order.
+ * Implements RFC 5321 5.1 (MX and implicit MX, order, loops), RFC 7505 (null MX), RFC 5321 4.1.3 (literals), RFC 8461 5.
+ * A plan never changes once made; it is counted, since deliveries use one while the next is made. On a shard's thread. */
+#ifndef RELAY_PLAN_H
+#define RELAY_PLAN_H
+
+#include "relay/route.h"
+#include "relay/shard.h"
+#include "sts/verdict.h"
+
+#define PLAN_HOSTS_MAX 5                /* MX hosts of an attempt (DESIGN.md, limits) */
+#define PLAN_ADDRS_MAX 2                /* addresses of each family and host */
+
+struct plan_host {
+	const char *name;               /* A-labels; "" for an address literal */
+	const char *label;              /* for logs: the name, or "[192.0.2.1]" */
+	uint16_t preference;
+	struct sts_demand demand;       /* what a session to it must prove; barred: not to be used */
+	struct sp_fail fail;            /* failed(): no address that may be used; why */
+	struct sp_addr addrs[2 * PLAN_ADDRS_MAX];
+	size_t addr_count;
+};
+
+struct plan {
+	unsigned refs;
+	struct sp_arena arena;
+	const char *policy_domain;      /* NULL: no policy can apply (address literal) */
+	struct sts_finding finding;
+	struct plan_host *hosts;        /* by preference; random inside one */
+	size_t host_count;
+	struct sp_fail fail;            /* failed(): there is nowhere to go: DNS, null MX, loop to ourselves ...; permanent or not */
+	bool mx_authenticated;          /* the MX answer was DNSSEC-secure, as a trusted resolver said */
+	uint64_t good_until_ms;         /* monotonic: made anew afterwards */
+};
+
+struct plan_making;             /* opaque: one being made */
+/* Makes the plan for `destination`. `fresh`: ask the policy host again. One call of `done`, on a later turn, with one ref. */
+struct plan_making *plan_make(struct shard *s, const char *destination, bool fresh,
+                              void (*done)(void *owner, struct plan *p), void *owner);
+void plan_cancel(struct plan_making *m);        /* silence; NULL is fine; not after done */
+struct plan *plan_ref(struct plan *p);
+void plan_unref(struct plan *p);                /* NULL is fine */
+
+#endif

@@ -1,0 +1,25 @@
+/* relay/policy.h - the moving part of MTA-STS discovery: memory, cache, `_mta-sts` look-up, fetch; one at a time for a domain.
+ * The decisions are sts/discovery.h's. On the thread of the shard that the domain hashes to. */
+#ifndef RELAY_POLICY_H
+#define RELAY_POLICY_H
+
+#include "relay/shard.h"
+#include "sts/discovery.h"
+
+struct policy_wait;             /* opaque: one asker */
+
+/* Finds what applies to `domain`. Exactly one call of `done`, on a later turn; the finding is lent until it returns; `ttl_s` is how long it
+ * may be used without asking again. `fresh`: mail is about to be given up because of the policy: ask the policy host again. */
+struct policy_wait *policy_find(struct shard *s, const char *domain, bool fresh,
+                                void (*done)(void *owner, const struct sts_finding *f, uint32_t ttl_s), void *owner);
+void policy_cancel(struct policy_wait *w);      /* silence; NULL is fine; not after done */
+
+/* Background refresh by HTTPS, whatever the TXT record says. */
+void policy_refresh(struct shard *s, const char *domain);
+/* Ends everything under way and frees all. Askers must be gone. */
+void policy_clear(struct shard *s);
+
+/* DESIGN.md: an address that is not public is contacted only in delivery.allow_private. */
+bool policy_may_connect(const struct config *c, const struct sp_addr *to);
+
+#endif

@@ -1,0 +1,30 @@
+/* relay/relay.h - what all threads of a running relay share: the store, the shards, and the flags that are set from one thread and
+ * read from all. Made and owned by relay/cmd_run.c. */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "queue/spool.h"
+#include "relay/config.h"
+
+#include <stdatomic.h>
+
+struct shard;
+
+struct relay {
+	struct queue_store *store;
+	struct core_mailbox *main_mailbox;      /* of the main loop */
+	struct shard **shards;
+	unsigned shard_count;
+	bool trust_ad;                          /* the resolver's AD bit counts */
+	atomic_uint connections;                /* client sessions on all shards */
+	atomic_uint fetches;                    /* policy fetches under way on all shards */
+	atomic_uint unsettled;                  /* shards whose store takes no results: nothing new is delivered while not 0 */
+	atomic_uint running;                    /* shards whose loop has not ended */
+	atomic_bool stopping;
+	/* since start, for the status page */
+	atomic_ullong accepted, delivered, deferred, bounced;
+};
+
+#define RELAY_FETCHES_MAX 32            /* policy fetches at once, in all (DESIGN.md, limits) */
+
+#endif

@@ -1,0 +1,302 @@
+/* relay/settle.c - see settle.h.
+ *
+ *   decide (outcome.c) -> read the header of what bounces, where it is in a file -> DSNs -> queue_settle -> destination_settled
+ *                                                                                        -> again in a second, while the store fails */
+#include "relay/settle.h"
+
+#include "core/clock.h"
+#include "relay/bounce.h"
+#include "relay/outcome.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define AGAIN_MS 1000                   /* the store could not take results */
+
+struct settlement {
+	struct destination *dest;               /* lives on while the job is in flight */
+	struct queue_job *job;
+	struct outcome_recipient *outcomes;     /* one a recipient of the job */
+	struct sp_arena arena;
+	struct bounce *bounce;                  /* under way, or NULL */
+	struct queue_message *dsns[2];          /* what bounced, what is delayed; refs */
+	size_t dsn_count;
+	char *remote;                           /* for the DSN: "mx1.example.com [192.0.2.1]" or NULL */
+	struct core_timer *again;
+	bool stuck;                             /* counted in relay->unsettled */
+};
+
+static void write_results(struct settlement *t);
+
+static void free_settlement(struct settlement *t)
+{
+	for (size_t i = 0; i < t->dsn_count; i++)
+		queue_message_unref(t->dsns[i]);
+	core_timer_close(t->again);
+	sp_arena_clear(&t->arena);
+	free(t->remote);
+	free(t->outcomes);
+	free(t);
+}
+
+/* --- the store --- */
+
+static void route_dsn(struct settlement *t, struct queue_message *dsn)
+{
+	struct shard *s = t->dest->shard;
+	struct queue_recipient r = { .address = t->job->message->sender };
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	r.destination = bounce_destination(s->config, r.address, &arena);
+	shard_give(s->relay, r.destination, queue_job_new(dsn, &r, 1));
+	sp_arena_clear(&arena);
+}
+
+static void unstick(struct settlement *t)
+{
+	if (!t->stuck)
+		return;
+	t->stuck = false;
+	atomic_fetch_sub(&t->dest->shard->relay->unsettled, 1);
+}
+
+static void on_settled(void *owner, const struct sp_fail *why)
+{
+	struct settlement *t = owner;
+	struct shard *s = t->dest->shard;
+	shard_op_end(s);
+	if (sp_failed(why)) {
+		if (!t->stuck)
+			atomic_fetch_add(&s->relay->unsettled, 1);
+		t->stuck = true;
+		sp_log_text(SP_LOG_ERROR, t->job->message->name, "store", "results cannot be stored, deliveries pause until they can: %s", why->text);
+		core_timer_start(t->again, AGAIN_MS);
+		return;
+	}
+	unstick(t);
+	for (size_t i = 0; i < t->dsn_count; i++)
+		route_dsn(t, t->dsns[i]);
+	struct destination *d = t->dest;
+	struct queue_job *job = t->job;
+	bool left = false, waits = false;
+	for (size_t i = 0; i < job->count; i++) {
+		left |= t->outcomes[i].outcome == OUTCOME_DEFER;
+		waits |= t->outcomes[i].outcome == OUTCOME_DEFER && t->outcomes[i].next_at_ms == 0;
+	}
+	free_settlement(t);
+	destination_settled(d, job, left, waits);
+}
+
+static void on_again(void *owner)
+{
+	write_results(owner);
+}
+
+static void fill_result(const struct settlement *t, size_t i, struct queue_result *r)
+{
+	const struct outcome_recipient *o = &t->outcomes[i];
+	*r = (struct queue_result){ .id = t->job->message->id, .n = t->job->recipients[i].n };
+	switch (o->outcome) {
+	case OUTCOME_DELIVERED:
+		r->outcome = QUEUE_DELIVERED;
+		break;
+	case OUTCOME_BOUNCE:
+		r->outcome = QUEUE_BOUNCED;
+		break;
+	case OUTCOME_DEFER:
+		r->outcome = QUEUE_DEFERRED;
+		r->next_at_ms = o->next_at_ms;
+		r->deadline_ms = o->deadline_ms;
+		r->text = o->fail.text;
+	}
+}
+
+static void write_results(struct settlement *t)
+{
+	struct shard *s = t->dest->shard;
+	size_t count = t->job->count, n = 0;
+	struct queue_result *results = sp_alloc_array(count * 2, sizeof(*results));
+	for (size_t i = 0; i < count; i++) {
+		const struct outcome_recipient *o = &t->outcomes[i];
+		fill_result(t, i, &results[n]);
+		if (o->outcome != OUTCOME_DEFER || o->next_at_ms)
+			n++;
+		if (o->notify) {
+			fill_result(t, i, &results[n]);
+			results[n++].outcome = QUEUE_NOTIFIED;
+		}
+	}
+	struct queue_dsn dsns[2];
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	for (size_t i = 0; i < t->dsn_count; i++) {
+		dsns[i].message = t->dsns[i];
+		dsns[i].recipient = (struct queue_recipient){ .address = t->job->message->sender };
+		dsns[i].recipient.destination = bounce_destination(s->config, t->job->message->sender, &arena);
+	}
+	shard_op_begin(s);
+	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, s->mailbox, on_settled, t);
+	sp_arena_clear(&arena);
+	free(results);
+}
+
+/* --- notifications --- */
+
+static void on_bounce(void *owner, struct queue_message *dsn)
+{
+	struct settlement *t = owner;
+	t->bounce = NULL;
+	if (dsn)
+		t->dsns[t->dsn_count++] = dsn;
+	write_results(t);
+}
+
+static void on_delay_notice(void *owner, struct queue_message *dsn);
+
+static bool wants_bounce(const struct outcome_recipient *o)
+{
+	return o->outcome == OUTCOME_BOUNCE;
+}
+
+static bool wants_notice(const struct outcome_recipient *o)
+{
+	return o->outcome == OUTCOME_DEFER && o->notify;
+}
+
+/* Starts writing the DSN for the recipients that want one; false when none does. */
+static bool notify(struct settlement *t, enum smtp_dsn_action action, bool (*wants)(const struct outcome_recipient *),
+                   void (*done)(void *owner, struct queue_message *dsn))
+{
+	struct shard *s = t->dest->shard;
+	size_t count = 0;
+	struct smtp_dsn_recipient *list = sp_arena_alloc(&t->arena, t->job->count * sizeof(*list));
+	for (size_t i = 0; i < t->job->count; i++) {
+		const struct outcome_recipient *o = &t->outcomes[i];
+		if (!wants(o))
+			continue;
+		list[count++] = (struct smtp_dsn_recipient){
+			.address = t->job->recipients[i].address, .remote_mta = t->remote, .fail = &o->fail,
+			.last_attempt_s = core_clock_wall_s(),
+			.retry_until_s = (t->job->message->arrived_ms + s->config->delivery.expire_ms) / 1000,
+			.policy = o->fail.result != SP_RESULT_NONE ? o->fail.text : NULL,
+		};
+	}
+	if (count == 0)
+		return false;
+	t->bounce = bounce_write(s, t->job->message, action, list, count, done, t);
+	return true;
+}
+
+static void on_delay_notice(void *owner, struct queue_message *dsn)
+{
+	struct settlement *t = owner;
+	if (dsn)
+		t->dsns[t->dsn_count++] = dsn;
+	if (!notify(t, SMTP_DSN_FAILED, wants_bounce, on_bounce))
+		on_bounce(t, NULL);
+}
+
+/* --- the log --- */
+
+static void count_outcome(struct relay *r, enum outcome o)
+{
+	atomic_ullong *counters[] = { [OUTCOME_DELIVERED] = &r->delivered, [OUTCOME_DEFER] = &r->deferred, [OUTCOME_BOUNCE] = &r->bounced };
+	atomic_fetch_add_explicit(counters[o], 1, memory_order_relaxed);
+}
+
+static void log_outcome(const struct settlement *t, size_t i, const struct settle_facts *f)
+{
+	const struct outcome_recipient *o = &t->outcomes[i];
+	const struct queue_message *m = t->job->message;
+	char text[SP_ADDR_TEXT];
+	struct sp_log l;
+	sp_log_begin(&l, SP_LOG_INFO, m->name, "delivery");
+	sp_log_cstr(&l, "from", *m->sender ? m->sender : "<>");
+	sp_log_cstr(&l, "to", t->job->recipients[i].address);
+	sp_log_cstr(&l, "destination", t->dest->name);
+	sp_log_cstr(&l, "mx", f->mx);
+	sp_log_cstr(&l, "ip", f->addr ? sp_addr_ip_str(f->addr, text) : NULL);
+	sp_log_cstr(&l, "policy", f->policy);
+	sp_log_cstr(&l, "tls", f->tls);
+	sp_log_cstr(&l, "cipher", f->cipher);
+	sp_log_cstr(&l, "cert", f->cert);
+	sp_log_cstr(&l, "result", outcome_str(o->outcome));
+	if (sp_failed(&o->fail)) {
+		sp_log_cstr(&l, "fault", o->fail.result ? sp_result_str(o->fail.result) : sp_fail_kind_str(o->fail.kind));
+		sp_log_cstr(&l, "reason", o->fail.reason);
+		sp_log_cstr(&l, "status", o->fail.esc);
+		sp_log_cstr(&l, "why", o->fail.text);
+	}
+	sp_log_cstr(&l, "reply", f->reply);
+	if (o->outcome == OUTCOME_DEFER && o->next_at_ms)
+		sp_log_int(&l, "retry_in_ms", o->next_at_ms - core_clock_wall_ms());
+	sp_log_int(&l, "size", (int64_t)m->size);
+	if (!f->waited) {
+		sp_log_int(&l, "delay_queue_ms", f->queue_ms);
+		sp_log_int(&l, "delay_connect_ms", f->connect_ms);
+		sp_log_int(&l, "delay_tls_ms", f->tls_ms);
+		sp_log_int(&l, "delay_transfer_ms", f->transfer_ms);
+	}
+	sp_log_end(&l);
+}
+
+static struct settlement *new_settlement(struct destination *d, struct queue_job *job, const struct settle_facts *facts)
+{
+	struct settlement *t = sp_alloc(sizeof(*t));
+	t->dest = d;
+	t->job = job;
+	t->outcomes = sp_alloc_array(job->count, sizeof(*t->outcomes));
+	t->again = core_timer_new(d->shard->loop, on_again, t);
+	if (facts->mx) {
+		char text[SP_ADDR_TEXT];
+		struct sp_buf b;
+		sp_buf_init(&b, 512);
+		sp_buf_printf(&b, "%s [%s]", facts->mx, facts->addr ? sp_addr_ip_str(facts->addr, text) : "?");
+		t->remote = sp_buf_take(&b);
+	}
+	return t;
+}
+
+static void conclude(struct settlement *t, const struct settle_facts *facts)
+{
+	for (size_t i = 0; i < t->job->count; i++) {
+		count_outcome(t->dest->shard->relay, t->outcomes[i].outcome);
+		log_outcome(t, i, facts);
+	}
+	if (!notify(t, SMTP_DSN_DELAYED, wants_notice, on_delay_notice))
+		on_delay_notice(t, NULL);
+}
+
+void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts)
+{
+	struct shard *s = d->shard;
+	struct settlement *t = new_settlement(d, job, facts);
+	int64_t now_ms = core_clock_wall_ms();
+	for (size_t i = 0; i < job->count; i++)
+		outcome_recipient(s->config, job->message, &job->recipients[i], &fails[i], now_ms, shard_random(s), &t->outcomes[i]);
+	conclude(t, facts);
+}
+
+bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why)
+{
+	static const struct settle_facts no_facts = { .waited = true };
+	struct shard *s = d->shard;
+	struct settlement *t = new_settlement(d, job, &no_facts);
+	int64_t now_ms = core_clock_wall_ms();
+	bool act = false;
+	for (size_t i = 0; i < job->count; i++) {
+		if (why->permanent)
+			outcome_recipient(s->config, job->message, &job->recipients[i], why, now_ms, 0, &t->outcomes[i]);
+		else
+			outcome_waiting(s->config, job->message, &job->recipients[i], why, now_ms, &t->outcomes[i]);
+		act |= t->outcomes[i].outcome == OUTCOME_BOUNCE || t->outcomes[i].notify;
+	}
+	if (act) {
+		conclude(t, &no_facts);
+		return true;
+	}
+	for (size_t i = 0; i < job->count; i++) {
+		count_outcome(s->relay, OUTCOME_DEFER);
+		log_outcome(t, i, &no_facts);
+	}
+	free_settlement(t);
+	return false;
+}

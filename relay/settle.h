@@ -1,0 +1,28 @@
+/* relay/settle.h - the end of an attempt: results into the store, notifications to senders, one log line.
+ * A job stays in its destination's list of what is in flight until the store has the results; if the store cannot take them the relay
+ * stops delivering until it can (else mail would be delivered twice). On the shard's thread. */
+#ifndef RELAY_SETTLE_H
+#define RELAY_SETTLE_H
+
+#include "relay/destination.h"
+
+/* What is known of the attempt, for the log and the DSN. All borrowed; members may be NULL or 0. */
+struct settle_facts {
+	const char *mx;                         /* "mx1.example.com" or "[192.0.2.1]" */
+	const struct sp_addr *addr;
+	const char *policy;                     /* "sts/enforce", "sts/testing", "none" */
+	const char *tls;                        /* "TLSv1.3"; NULL: in clear */
+	const char *cipher;
+	const char *cert;                       /* "verified", a result type, "unverified" */
+	const char *reply;                      /* the peer's last word, printable */
+	int64_t queue_ms, connect_ms, tls_ms, transfer_ms;
+	bool waited;                            /* no attempt of its own: it waited for the destination */
+};
+
+/* `fails`: one a recipient of `job`, not failed() for delivered. The job is in d->inflight; settle calls destination_settled() in the end. */
+void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts);
+/* The same failure for every recipient, without an attempt of their own: expired ones bounce, late ones are told of. Returns true if something had to be
+ * settled (then it owns the job, as above, and what goes on waiting is parked afterwards), false when all just wait: the caller parks them. */
+bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why);
+
+#endif
