@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -12,6 +13,7 @@ from bench import meter, table
 from bench.internet import Internet
 from bench.scenario import SCENARIOS, Failed, Scenario, measure, measure_rig
 from bench.systems import SYSTEMS
+from lab.process import NotReady
 
 # File systems that keep nothing.
 NOT_A_DISK = {"tmpfs", "ramfs"}
@@ -24,7 +26,8 @@ def parse(argv):
                         help=f"only these, may be repeated: {', '.join(SCENARIOS)}")
     parser.add_argument("--system", action="append", choices=SYSTEMS, metavar="NAME",
                         help=f"only these, may be repeated: {', '.join(SYSTEMS)}")
-    parser.add_argument("--count", type=int, help="messages of each scenario (5000; 200 of 1 MiB)")
+    parser.add_argument("--count", type=int, default=5000,
+                        help="messages of a scenario; of 1 MiB a twenty-fifth of that (%(default)s)")
     parser.add_argument("--sessions", type=int, default=50, help="client sessions (%(default)s)")
     parser.add_argument("--repeat", type=int, default=1, help="measure so often, keep the median (%(default)s)")
     parser.add_argument("--concurrency", type=int, default=50,
@@ -108,13 +111,13 @@ class Bench:
         """All that was asked for; `show` gets each part's lines as soon as they are there."""
         names = self.options.scenario or SCENARIOS
         chosen = [SCENARIOS[name] for name in names]
-        if self.options.count:
-            chosen = [replace(s, count=self.options.count) for s in chosen]
+        chosen = [replace(s, count=max(1, s.count * self.options.count // 5000)) for s in chosen]
         result = {"disk_sync_ms": meter.sync_ms(self.folder), "scenarios": {}, "met": True}
         show([f"disk: {file_system(self.folder)}, {result['disk_sync_ms']:.2f} ms to write and sync 4 KiB"])
         self.internet = Internet(f"{self.folder}/internet", max(s.domains for s in chosen), self.progress)
         if not self.options.no_rig:
             result["rig"] = self.rig()
+            result["met"] &= table.rig_bar(result["rig"])[0]
             show(table.rig_lines(result["rig"]))
         for scenario in chosen:
             found = result["scenarios"][scenario.name] = self.scenario(scenario)
@@ -133,6 +136,7 @@ def main(argv):
         sys.exit(f"{options.work} is in memory: --work must name a folder on a disk")
     folder = tempfile.mkdtemp(prefix="strictpost-bench.", dir=options.work)
     os.chmod(folder, 0o755)             # Postfix and nginx come here as other users
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended by a signal"))      # by way of the clean-up below
     progress = Progress()
     bench = Bench(options, folder, progress)
 
@@ -142,7 +146,7 @@ def main(argv):
             print("\n".join(lines), end="\n\n", flush=True)
     try:
         result = bench.run(show)
-    except Failed as failure:
+    except (Failed, NotReady, FileNotFoundError) as failure:
         progress.clear()
         sys.exit(f"bench: {failure}")
     finally:

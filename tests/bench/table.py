@@ -40,6 +40,10 @@ def bars(scenario, results):
     return found
 
 
+def verdict_line(met, text):
+    return f"  {'ok  ' if met else 'FAIL'} {text}"
+
+
 def scenario_lines(scenario, results):
     """The table of one scenario."""
     yield f"{scenario.title} ({scenario.count} messages)"
@@ -53,13 +57,19 @@ def scenario_lines(scenario, results):
         if odd:
             yield f"  {name}: " + ", ".join(f"{count} {what}" for what, count in odd.items())
     for met, text in bars(scenario, results):
-        yield f"  {'ok  ' if met else 'FAIL'} {text}"
+        yield verdict_line(met, text)
+
+
+def rig_bar(rig):
+    """Whether the generator and the sink are fast enough not to be what is measured, and the text of it."""
+    rate = rig["plain 4K"]["messages_per_s"]
+    return rate >= RIG_BAR, f"{rate:.0f} messages/s (bar {RIG_BAR})"
 
 
 def rig_lines(rig):
+    """The table of the generator straight into the sink."""
     yield "rig: generator straight into sink"
     yield COLUMNS
     for name, figures in rig.items():
         yield row(name, figures)
-    rate = rig["plain 4K"]["messages_per_s"]
-    yield f"  {'ok  ' if rate >= RIG_BAR else 'FAIL'} {rate:.0f} messages/s (bar {RIG_BAR})"
+    yield verdict_line(*rig_bar(rig))
