@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 #define OUTPUT_MAX ((size_t)1 << 30)    /* never reached: the caller's pieces bound it */
-#define IDLE_OUTPUT 8192                /* a session that waits for work keeps no more memory than this for output */
+#define IDLE_MEMORY 8192                /* octets: a buffer that grew beyond this is not kept while a session waits for work */
+#define IDLE_RESULTS 8                  /* the same for results */
 
 static void on_greeting(struct smtp_client *c, const struct smtp_reply *r);
 static void on_ehlo(struct smtp_client *c, const struct smtp_reply *r);
@@ -37,10 +38,14 @@ static bool holds(const struct smtp_client *c)
 
 static void let_go_of_memory(struct smtp_client *c)
 {
-	if (c->out.len == 0 && c->out.cap > IDLE_OUTPUT)
+	if (c->out.len == 0 && c->out.cap > IDLE_MEMORY)
 		sp_buf_clear(&c->out);
-	if (c->reader.reply.text.cap > IDLE_OUTPUT)
+	if (c->reader.reply.text.cap > IDLE_MEMORY)
 		smtp_reply_reader_clear(&c->reader);
+	if (c->t.count > IDLE_RESULTS) {
+		transaction_clear(&c->t);
+		transaction_publish(c);
+	}
 }
 
 void client_enter(struct smtp_client *c, enum client_state next)
@@ -110,13 +115,11 @@ static void break_protocol(struct smtp_client *c, const char *what)
 
 void client_odd_reply(struct smtp_client *c, const struct smtp_reply *r)
 {
-	char what[64] = "";
 	struct sp_buf said;
-	sp_buf_init(&said, sizeof(what));
-	smtp_reply_print(r, sizeof(what) - 1, &said);
-	memcpy(what, sp_buf_cstr(&said), said.len);
+	sp_buf_init(&said, 512);
+	smtp_reply_print(r, 100, &said);
+	break_protocol(c, sp_buf_cstr(&said));
 	sp_buf_clear(&said);
-	break_protocol(c, what);
 }
 
 /* Over, but in step: QUIT is said, and its reply waited for. c->fail was set. */

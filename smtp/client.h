@@ -83,10 +83,10 @@ void smtp_client_body_lent(struct smtp_client *c, struct sp_str piece);         
 void smtp_client_body_fail(struct smtp_client *c, const struct sp_fail *why);
 
 /* At RESULT: recipient i was delivered when !sp_failed(&r[i]). kind REPLY with the peer's code, esc and text, which ends in " with "
- * and the reply as smtp_reply_print() gives it; otherwise the session's own failure. `permanent` says whether trying again can help (a
+ * and the reply as smtp_reply_print() gives it; otherwise the session's own failure. `permanent` says that trying again cannot help (a
  * 552 at RCPT is not permanent, RFC 5321 4.5.3.1.10). What the engine itself refuses, as the peer would (SIZE, 8BITMIME, SMTPUTF8, RCPTMAX,
- * an address that cannot be sent) has kind REPLY and a code too, but no " with ". `reply` is the last reply that decided something, printable ("250 2.0.0 Ok"). Lent until the
- * next send. */
+ * an address that cannot be sent) has kind REPLY and a code too, but no " with ". `reply` is the last reply that decided something,
+ * printable ("250 2.0.0 Ok"). Lent until the next call of smtp_client_next() or smtp_client_send(). */
 struct smtp_client_results {
 	const struct sp_fail *recipients;
 	const char *reply;
