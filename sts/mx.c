@@ -80,13 +80,22 @@ bool sts_mx_pattern_ok(struct sp_str pattern, const char **why)
 	return *why == NULL;
 }
 
+/* A label as host names in DNS have it; unlike in a pattern, an underscore does occur there. */
+static bool is_host_label(struct sp_str label)
+{
+	for (size_t i = 0; i < label.len; i++)
+		if (!sp_is_alnum(label.p[i]) && label.p[i] != '-' && label.p[i] != '_')
+			return false;
+	return label.len > 0 && label.len <= LABEL_MAX;
+}
+
 /* RFC 8461 4.1: the wildcard stands for one label, whole and not empty. */
 static bool match_wildcard(struct sp_str domain, struct sp_str host)
 {
 	if (!sp_str_contains(host, '.'))
 		return false;
 	struct sp_str first = sp_take_until(&host, '.');
-	return first.len > 0 && first.len <= LABEL_MAX && sp_str_eq_nocase(domain, host);
+	return is_host_label(first) && sp_str_eq_nocase(domain, host);
 }
 
 bool sts_mx_match(struct sp_str pattern, struct sp_str host)
