@@ -206,6 +206,8 @@ class Dialogue:
             before(action.reply)
             self.sock.sendall(action.reply.encode("utf-8") + b"\r\n")
             raise Gone
+        if isinstance(action, str) and action[0] in "23":
+            usual()                             # other words, the same deed
         reply = action if action is not None else usual()
         if reply is None:
             return ""

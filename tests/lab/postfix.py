@@ -21,7 +21,6 @@ maillog_file = {dir}/maillog
 maillog_file_prefixes = {dir}
 inet_protocols = ipv4
 inet_interfaces = loopback-only
-smtp_bind_address = {address}
 myhostname = {name}
 mydestination =
 local_recipient_maps =
