@@ -1,5 +1,5 @@
 /* smtp/client.c - the session of the client engine: from the greeting to READY, and to its end. See client.h; the machine is drawn
- * in client_state.h, transactions are in client_mail.c. */
+ * in client_state.h, transactions are in client_mail.c and client_content.c. */
 #include "smtp/client_state.h"
 
 #include <stdio.h>
@@ -31,7 +31,7 @@ static const struct {
 /* The lines below the drawing in client_state.h, as code. */
 static bool holds(const struct smtp_client *c)
 {
-	bool usable = c->state >= CLIENT_READY && c->state <= CLIENT_RESULT;
+	bool usable = c->state >= CLIENT_READY && c->state <= CLIENT_RESULT && !c->broken;
 	bool under_way = c->state >= CLIENT_RSET && c->state <= CLIENT_LAST;
 	return (!usable || c->tls_on || c->tls != SMTP_CLIENT_TLS_MUST) && under_way == (c->mail != NULL);
 }

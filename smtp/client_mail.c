@@ -1,6 +1,6 @@
-/* smtp/client_mail.c - one transaction of the client engine: envelope, content, results. See client.h and client_state.h.
- * Implements RFC 5321 3.3 and 4.1.1.2 to 4.1.1.5, 2920 (which commands may share a write), 1870 6 (SIZE), 6152 2 (BODY), 3030 2 (BDAT),
- * 6531 3.4 (SMTPUTF8 where an address needs it), 9422 4.2 (RCPTMAX). */
+/* smtp/client_mail.c - one transaction of the client engine: who gets it, the envelope, the results. See client.h and client_state.h; the
+ * content is in client_content.c. Implements RFC 5321 3.3, 4.1.1.2, 4.1.1.3 and 4.1.1.5, 2920 (which commands may share a write),
+ * 1870 6 (SIZE), 6152 2 (BODY), 6531 3.4 (SMTPUTF8 where an address needs it), 9422 4.2 (RCPTMAX). */
 #include "smtp/client_state.h"
 
 #include <inttypes.h>
@@ -37,8 +37,7 @@ static void settle(struct transaction *t, size_t i, const struct sp_fail *f)
 		t->recipients[i] = RECIPIENT_SETTLED;
 }
 
-/* `f` for everyone who has no result yet; true if there was one. */
-static bool settle_rest(struct transaction *t, const struct sp_fail *f)
+bool transaction_settle_rest(struct transaction *t, const struct sp_fail *f)
 {
 	bool any = false;
 	for (size_t i = 0; i < t->count; i++) {
@@ -51,24 +50,23 @@ static bool settle_rest(struct transaction *t, const struct sp_fail *f)
 	return any;
 }
 
-static void keep_reply(struct transaction *t, const struct smtp_reply *r)
+void transaction_keep_reply(struct transaction *t, const struct smtp_reply *r)
 {
 	sp_buf_reset(&t->reply);
 	smtp_reply_print(r, REPLY_KEPT, &t->reply);
 }
 
-/* The peer refused the mail as a whole. */
-static void mail_refused(struct smtp_client *c, const struct smtp_reply *r, const char *how)
+void transaction_refused(struct smtp_client *c, const struct smtp_reply *r, const char *how)
 {
 	struct sp_fail f;
 	client_refusal(c, &f, r, how);
-	keep_reply(&c->t, r);
-	settle_rest(&c->t, &f);
+	transaction_keep_reply(&c->t, r);
+	transaction_settle_rest(&c->t, &f);
 }
 
 /* RFC 5321 4.1.4: MAIL may follow once the last transaction was concluded or aborted. One that the peer has begun and we gave up
  * is aborted by RSET, when there is a next one. That includes a refused DATA: there are servers that keep the envelope. */
-static void finish(struct smtp_client *c)
+void transaction_finish(struct smtp_client *c)
 {
 	c->need_rset = c->need_rset || c->t.open;
 	client_enter(c, CLIENT_RESULT);
@@ -78,7 +76,7 @@ void transaction_break(struct smtp_client *c, const struct sp_fail *why, bool he
 {
 	struct transaction *t = &c->t;
 	bool all_sent = t->complete && c->out.len == 0;
-	bool any = settle_rest(t, why);
+	bool any = transaction_settle_rest(t, why);
 	t->uncertain = any && all_sent && !heard;       /* RFC 5321 4.5.3.2.6: it may have arrived */
 	t->site = true;
 	client_enter(c, CLIENT_RESULT);
@@ -151,8 +149,8 @@ static bool mail_cannot_go(const struct smtp_client *c, const struct smtp_client
 		snprintf(text, sizeof(text), "%s does not offer SMTPUTF8, which the sender's address needs", c->peer);
 		refuse_here(f, 553, "5.6.7", text);                     /* RFC 6531 3.5 */
 	} else if (x->size_max > 0 && m->size > x->size_max) {
-		snprintf(text, sizeof(text), "%s takes messages of up to %" PRIu64 " octets, and this one has %" PRIu64, c->peer,
-		         x->size_max, m->size);
+		snprintf(text, sizeof(text), "%s takes messages of up to %" PRIu64 " octets, and this one for %s has %" PRIu64, c->peer,
+		         x->size_max, m->domain ? m->domain : "its recipients", m->size);
 		refuse_here(f, 552, "5.3.4", text);                     /* RFC 1870 6.1 */
 	} else if (m->eight_bit && !x->eight_bit) {
 		snprintf(text, sizeof(text), "%s does not offer 8BITMIME, and this message has octets over 127", c->peer);
@@ -263,7 +261,7 @@ static void put_envelope(struct smtp_client *c)
 		put_data(c);
 }
 
-static void open_envelope(struct smtp_client *c)
+void transaction_open(struct smtp_client *c)
 {
 	bool reset = c->need_rset;
 	c->need_rset = false;
@@ -310,7 +308,7 @@ void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *mail
 	if (t->whole && t->pipelined)
 		client_enter(c, CLIENT_BODY);           /* the content first: its envelope leaves in the same write */
 	else
-		open_envelope(c);
+		transaction_open(c);
 }
 
 void on_rset(struct smtp_client *c, const struct smtp_reply *r)
@@ -338,10 +336,10 @@ void on_mail(struct smtp_client *c, const struct smtp_reply *r)
 		client_odd_reply(c, r);
 		return;
 	} else {
-		mail_refused(c, r, "answered MAIL FROM");
+		transaction_refused(c, r, "answered MAIL FROM");
 	}
 	if (t->settled && !t->pipelined) {
-		finish(c);
+		transaction_finish(c);
 		return;
 	}
 	if (!t->pipelined)
@@ -358,7 +356,7 @@ static void recipient_refused(struct smtp_client *c, size_t i, const struct smtp
 	client_refusal(c, &f, r, "answered RCPT TO");
 	if (r->code == 552)                             /* RFC 5321 4.5.3.1.10: too many recipients; to be taken as 452 */
 		f.permanent = false;
-	keep_reply(t, r);
+	transaction_keep_reply(t, r);
 	settle(t, i, &f);
 }
 
@@ -381,7 +379,7 @@ static void after_recipients(struct smtp_client *c)
 	} else if (t->data_sent) {
 		client_enter(c, CLIENT_DATA);
 	} else if (t->accepted == 0) {
-		finish(c);
+		transaction_finish(c);
 	} else if (t->bdat) {
 		begin_content(c);
 	} else {
@@ -409,200 +407,4 @@ void on_rcpt(struct smtp_client *c, const struct smtp_reply *r)
 		after_recipients(c);
 	else if (!t->pipelined)
 		put_rcpt(c);
-}
-
-/* --- the content --- */
-
-void on_data(struct smtp_client *c, const struct smtp_reply *r)
-{
-	struct transaction *t = &c->t;
-	if (r->code == 354 && t->settled) {
-		sp_buf_adds(&c->out, ".\r\n");          /* RFC 2920 3.1: nobody is to get it, but the peer waits for content */
-		client_enter(c, CLIENT_DOT);
-	} else if (r->code == 354) {
-		client_enter(c, CLIENT_BODY);
-	} else if (r->code < 400) {
-		client_odd_reply(c, r);
-	} else {
-		if (!t->settled)
-			mail_refused(c, r, "answered DATA");
-		finish(c);
-	}
-}
-
-static void content_miscounted(struct smtp_client *c)
-{
-	struct sp_fail f;
-	sp_fail_set(&f, SP_FAIL_STORE, "the stored content does not have the %" PRIu64 " octets that it should", c->mail->size);
-	smtp_client_body_fail(c, &f);
-}
-
-/* Counts a piece; false if it may not be sent. */
-static bool admit(struct smtp_client *c, struct sp_str piece)
-{
-	if (c->state == CLIENT_RESULT)          /* broken off by an earlier piece */
-		return false;
-	sp_assert(c->state == CLIENT_BODY);
-	c->t.content_len += piece.len;
-	if (c->t.content_len <= c->mail->size)
-		return true;
-	content_miscounted(c);
-	return false;
-}
-
-void smtp_client_body(struct smtp_client *c, struct sp_str piece)
-{
-	struct transaction *t = &c->t;
-	if (!admit(c, piece))
-		return;
-	if (!t->bdat) {
-		smtp_stuff_add(&t->stuff, piece, &c->out);
-		return;
-	}
-	sp_buf_add(t->whole ? &t->held : &c->out, piece);
-	smtp_stuff_note(&t->stuff, piece);
-}
-
-bool smtp_client_body_raw(const struct smtp_client *c)
-{
-	return c->state == CLIENT_BODY && c->t.bdat && !c->t.whole;
-}
-
-void smtp_client_body_lent(struct smtp_client *c, struct sp_str piece)
-{
-	if (!admit(c, piece))
-		return;
-	sp_assert(smtp_client_body_raw(c));
-	smtp_stuff_note(&c->t.stuff, piece);
-}
-
-/* Envelope, command and content in one write. */
-static void send_whole(struct smtp_client *c)
-{
-	struct transaction *t = &c->t;
-	if (!smtp_stuff_at_line_end(&t->stuff))
-		sp_buf_adds(&t->held, "\r\n");
-	if (t->pipelined)
-		open_envelope(c);
-	client_command(c, "BDAT %zu LAST", t->held.len);
-	sp_buf_add(&c->out, sp_buf_str(&t->held));
-	sp_buf_clear(&t->held);
-	t->complete = true;
-	if (!t->pipelined)
-		client_enter(c, CLIENT_LAST);
-}
-
-/* RFC 3030 2: the last chunk may be empty. Ours holds the CRLF that the content lacks. */
-static void put_last_chunk(struct smtp_client *c)
-{
-	bool ended = smtp_stuff_at_line_end(&c->t.stuff);
-	client_command(c, "BDAT %d LAST", ended ? 0 : 2);
-	sp_buf_adds(&c->out, ended ? "" : "\r\n");
-	c->t.complete = true;
-}
-
-static void end_chunk(struct smtp_client *c)
-{
-	struct transaction *t = &c->t;
-	if (t->one_chunk) {
-		t->complete = true;
-		client_enter(c, CLIENT_LAST);
-		return;
-	}
-	if (t->pipelined)                       /* RFC 3030 4.2: BDAT commands may be pipelined */
-		put_last_chunk(c);
-	client_enter(c, CLIENT_CHUNK);
-}
-
-static void end_data(struct smtp_client *c)
-{
-	/* RFC 5321 4.1.1.4: the dot stands on a line of its own, so the last line has to end */
-	sp_buf_adds(&c->out, smtp_stuff_at_line_end(&c->t.stuff) ? ".\r\n" : "\r\n.\r\n");
-	c->t.complete = true;
-	client_enter(c, CLIENT_DOT);
-}
-
-void smtp_client_body_end(struct smtp_client *c)
-{
-	struct transaction *t = &c->t;
-	if (!admit(c, SP_STR("")))
-		return;
-	bool wrong_end = t->bdat && !t->whole && t->one_chunk && !smtp_stuff_at_line_end(&t->stuff);
-	if (t->content_len != c->mail->size || wrong_end)
-		content_miscounted(c);
-	else if (t->whole)
-		send_whole(c);
-	else if (t->bdat)
-		end_chunk(c);
-	else
-		end_data(c);
-}
-
-void smtp_client_body_fail(struct smtp_client *c, const struct sp_fail *why)
-{
-	struct transaction *t = &c->t;
-	if (c->state == CLIENT_RESULT)
-		return;
-	sp_assert(c->state == CLIENT_BODY);
-	settle_rest(t, why);
-	if (!t->whole) {                        /* the peer has a part of it: only closing keeps that from being a message */
-		c->fail = *why;
-		c->broken = true;
-		sp_buf_reset(&c->out);
-	}
-	finish(c);
-}
-
-/* A reply while the content is on its way: a refusal that could not wait. What of the content the peer has read is not known, so
- * nothing can follow it on this session. */
-void on_early_reply(struct smtp_client *c, const struct smtp_reply *r)
-{
-	struct transaction *t = &c->t;
-	if (r->code < 400 || t->whole) {        /* whole: the content is still being gathered here, so this answers nothing */
-		client_odd_reply(c, r);
-		return;
-	}
-	client_refusal(c, &c->fail, r, "answered the content before its end");
-	keep_reply(t, r);
-	settle_rest(t, &c->fail);
-	c->broken = true;
-	sp_buf_reset(&c->out);
-	finish(c);
-}
-
-void on_chunk(struct smtp_client *c, const struct smtp_reply *r)
-{
-	struct transaction *t = &c->t;
-	if (r->code >= 300 && r->code < 400) {
-		client_odd_reply(c, r);
-		return;
-	}
-	if (r->code >= 400)
-		mail_refused(c, r, "answered BDAT");
-	if (t->settled && !t->complete) {
-		finish(c);
-		return;
-	}
-	if (!t->complete)
-		put_last_chunk(c);
-	client_enter(c, CLIENT_LAST);           /* after a refusal: the reply to the chunk that was pipelined behind it */
-}
-
-void on_content(struct smtp_client *c, const struct smtp_reply *r)
-{
-	struct transaction *t = &c->t;
-	if (r->code >= 300 && r->code < 400) {
-		client_odd_reply(c, r);
-		return;
-	}
-	/* RFC 5321 4.1.1.4: whatever it says, the envelope is consumed; a refused BDAT leaves that open (RFC 3030 2) */
-	if (r->code < 300 || !t->bdat)
-		t->open = false;
-	if (!t->settled && r->code < 300) {
-		keep_reply(t, r);
-		c->messages++;
-	} else if (!t->settled) {
-		mail_refused(c, r, "answered the content");
-	}
-	finish(c);
 }

@@ -1,7 +1,8 @@
 /* smtp/client_state.h - the inside of the client engine, shared by its files and by nobody else.
- *   client.c       the session: greeting, EHLO, STARTTLS, waiting for work, QUIT; the table of states
- *   client_mail.c  one transaction: MAIL, RCPT, DATA or BDAT, content, results
- *   client_ext.c   what an EHLO reply offers */
+ *   client.c          the session: greeting, EHLO, STARTTLS, waiting for work, QUIT; the table of states
+ *   client_ext.c      what an EHLO reply offers
+ *   client_mail.c     one transaction: who gets it, MAIL and RCPT, results
+ *   client_content.c  its content: DATA or BDAT */
 #ifndef SMTP_CLIENT_STATE_H
 #define SMTP_CLIENT_STATE_H
 
@@ -108,9 +109,16 @@ void transaction_init(struct transaction *t);
 void transaction_clear(struct transaction *t);
 void transaction_publish(struct smtp_client *c);        /* what smtp_client_results() lends */
 void transaction_break(struct smtp_client *c, const struct sp_fail *why, bool heard);
+void transaction_open(struct smtp_client *c);           /* the envelope, or its first command */
+bool transaction_settle_rest(struct transaction *t, const struct sp_fail *f);  /* `f` for all without a result; true if there was one */
+void transaction_keep_reply(struct transaction *t, const struct smtp_reply *r);
+void transaction_refused(struct smtp_client *c, const struct smtp_reply *r, const char *how);  /* the mail as a whole */
+void transaction_finish(struct smtp_client *c);
 void on_rset(struct smtp_client *c, const struct smtp_reply *r);
 void on_mail(struct smtp_client *c, const struct smtp_reply *r);
 void on_rcpt(struct smtp_client *c, const struct smtp_reply *r);
+
+/* client_content.c */
 void on_data(struct smtp_client *c, const struct smtp_reply *r);
 void on_early_reply(struct smtp_client *c, const struct smtp_reply *r);
 void on_chunk(struct smtp_client *c, const struct smtp_reply *r);

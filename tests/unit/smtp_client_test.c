@@ -253,6 +253,23 @@ static void unsent_end_is_not_uncertain(void **state SP_UNUSED)
 	}
 }
 
+/* A session that ended before TLS takes a mail only to give it back. */
+static void nothing_leaves_a_session_that_ended(void **state SP_UNUSED)
+{
+	struct smtp_client *c = session(SMTP_CLIENT_TLS_MUST, "220 hi\r\n250-mx1\r\n250 PIPELINING\r\n221 bye\r\n");
+	struct sp_str in = SP_STR("");
+	assert_int_equal(smtp_client_next(c, &in), SMTP_CLIENT_CLOSE);
+	const char *to[] = { "a@x" };
+	const struct smtp_client_mail mail = { .sender = "", .recipients = to, .recipient_count = 1, .size = 3 };
+	smtp_client_send(c, &mail);
+	assert_int_equal(smtp_client_next(c, &in), SMTP_CLIENT_RESULT);
+	assert_int_equal(smtp_client_results(c)->recipients[0].result, SP_RESULT_STARTTLS_NOT_SUPPORTED);
+	assert_true(smtp_client_results(c)->site);
+	assert_int_equal(smtp_client_next(c, &in), SMTP_CLIENT_CLOSE);
+	assert_int_equal(smtp_client_output(c)->len, 0);
+	smtp_client_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +278,7 @@ int main(void)
 		cmocka_unit_test(data_and_bdat_agree),
 		cmocka_unit_test(a_thousand_recipients),
 		cmocka_unit_test(unsent_end_is_not_uncertain),
+		cmocka_unit_test(nothing_leaves_a_session_that_ended),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
