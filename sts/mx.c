@@ -66,9 +66,7 @@ static const char *pattern_fault(struct sp_str pattern)
 		return "a port has no place here; leave the name alone";
 	if (sp_str_eq(pattern, SP_STR("*")) || sp_str_eq(pattern, SP_STR("*.")))
 		return "a wildcard must be followed by a domain, as in \"*.example.com\"";
-	struct sp_str name = pattern;
-	if (!sp_take_prefix(&name, SP_STR("*.")))
-		name = pattern;
+	struct sp_str name = sp_str_starts(pattern, SP_STR("*.")) ? sp_str_from(pattern, 2) : pattern;
 	if (sp_str_contains(name, '*'))
 		return "a wildcard may only be the whole first label, as in \"*.example.com\"";
 	return name_fault(without_dot(name));

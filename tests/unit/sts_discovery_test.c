@@ -268,7 +268,7 @@ static const struct {
 	  NULL, NULL },
 	{ "no encoding told", { .status = 200, .content_type = "text/plain", .body = { ENFORCE, sizeof(ENFORCE) - 1 } }, NULL, NULL },
 
-	{ "no such name", { .fail = FAIL(DNS, NONE, "") }, FETCH_ERROR, "dns" },
+	{ "no such name: for ever or not", { .fail = { .kind = SP_FAIL_DNS, .permanent = true, .text = "no such name" } }, FETCH_ERROR, "dns" },
 	{ "connection refused", { .fail = FAIL(CONNECT, NONE, "refused") }, FETCH_ERROR, "refused" },
 	{ "too late", { .fail = FAIL(HTTP, NONE, "timeout") }, FETCH_ERROR, "timeout" },
 	{ "not HTTP", { .fail = FAIL(PROTOCOL, NONE, "") }, FETCH_ERROR, "protocol" },
@@ -480,6 +480,7 @@ static void test_failed_fetches_back_off(void **state)
 		print_message("failure %zu: want %d s, got %d s\n", i + 1, (int)waits[i], (int)(e.retry_s - now_s));
 		assert_int_equal(e.retry_s - now_s, waits[i]);
 		assert_int_equal(e.failures, i + 1);
+		expect_txt("held back from the same second on", &e, record("1"), false, &rules, now_s, "none - record http-status-404");
 		expect_txt("held back to the last second", &e, record("1"), false, &rules, e.retry_s - 1, "none - record http-status-404");
 		expect_txt("then fetched", &e, record("1"), false, &rules, e.retry_s, "fetch 1");
 		expect_txt("mail in danger waits five minutes", &e, record("1"), true, &rules, now_s + 299, "none - record http-status-404");
@@ -557,6 +558,7 @@ static void test_a_refused_policy_is_fetched_afresh_every_five_minutes_at_most(v
 	expect_txt("a second after it was fetched: at once", &e, record("1"), true, &rules, NOW + 1, "fetch 1");
 	refetch(&e, "1", ENFORCE, NOW + 1, STS_MODE_ENFORCE);
 	assert_int_equal(e.fresh_s, NOW + 1);
+	expect_txt("not again in the same second", &e, record("1"), true, &rules, NOW + 1, "cache enforce record");
 	expect_txt("not again", &e, record("1"), true, &rules, NOW + 2, "cache enforce record");
 	expect_txt("not after 299 s", &e, record("1"), true, &rules, NOW + 300, "cache enforce record");
 	expect_txt("record gone: not either", &e, &answer(CORE_DNS_NODATA, NULL)->dns, true, &rules, NOW + 300, "cache-unconfirmed enforce");
@@ -764,6 +766,34 @@ static void test_entries_and_findings_copy(void **state)
 	assert_false(sts_entry_valid(&a, NOW));
 }
 
+/* What a finding held before is gone, whichever way it is filled. */
+static void test_a_finding_is_filled_anew(void **state)
+{
+	(void)state;
+	struct sts_entry good, empty;
+	known(&good, "1", ENFORCE, NOW);
+	sts_entry_init(&empty);
+	struct sts_finding f;
+	sts_finding_init(&f);
+	char id[STS_ID_MAX + 1];
+	assert_int_equal(sts_discover_txt(&good, record("1"), false, &rules, NOW, id, &f), STS_NEXT_DONE);
+	assert_non_null(f.policy);
+	assert_int_equal(sts_discover_txt(&empty, &answer(CORE_DNS_NODATA, NULL)->dns, false, &rules, NOW, id, &f), STS_NEXT_DONE);
+	assert_null(f.policy);
+	assert_int_equal(f.source, STS_SOURCE_NONE);
+	assert_string_equal(f.id, "");
+	assert_int_equal(f.expires_s, 0);
+	assert_int_equal(sts_discover_txt(&good, record("1"), false, &rules, NOW, id, &f), STS_NEXT_DONE);
+	struct sts_fetch fetch = status_of(404);
+	bool changed;
+	sts_discover_fetched(&empty, "1", &fetch, &rules, NOW, 0, &changed, &f);
+	assert_null(f.policy);
+	assert_string_equal(f.id, "");
+	sts_finding_clear(&f);
+	sts_entry_clear(&good);
+	sts_entry_clear(&empty);
+}
+
 /* max_age 0: the policy of this moment, and of no later one. */
 static void test_max_age_0_is_applied_once(void **state)
 {
@@ -808,7 +838,8 @@ int main(void)
 		cmocka_unit_test(test_a_failure_does_not_advance_the_refresh), cmocka_unit_test(test_a_clock_that_jumped_ahead_drops_nothing),
 		cmocka_unit_test(test_a_policy_from_the_future_is_neither_dropped_nor_immortal),
 		cmocka_unit_test(test_a_small_jump_back_extends_nothing), cmocka_unit_test(test_entries_and_findings_copy),
-		cmocka_unit_test(test_max_age_0_is_applied_once), cmocka_unit_test(test_without_an_id_no_record_is_claimed),
+		cmocka_unit_test(test_a_finding_is_filled_anew), cmocka_unit_test(test_max_age_0_is_applied_once),
+		 cmocka_unit_test(test_without_an_id_no_record_is_claimed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,7 @@ static const struct {
 	{ "unknown key of 33", BODY(HEAD "abcdefghijklmnopqrstuvwxyz0123456: y\n" TAIL), NULL, "line 3: " },
 	{ "keys are case-sensitive", BODY("version: STSv1\nMode: enforce\n" TAIL), NULL, "mode is missing" },
 	{ "a key in the wrong case is told", BODY(HEAD "MX: b.example\n" TAIL), "enforce 86400 a.example", "did you mean \"mx\"" },
+	{ "VERSION is told", BODY(HEAD "VERSION: STSv1\n" TAIL), "enforce 86400 a.example", "did you mean \"version\"" },
 	{ "max-age is told", BODY(HEAD "max-age: 1\n" TAIL), "enforce 86400 a.example", "did you mean \"max_age\"" },
 	{ "no colon", BODY(HEAD "hello\n" TAIL), NULL, "line 3: there is no colon" },
 	{ "equal sign instead of a colon", BODY("version=STSv1\n"), NULL, "line 1: there is no colon" },
@@ -113,6 +114,8 @@ static const struct {
 	{ "last before the surrogates", BODY(HEAD "x: \xed\x9f\xbf\n" TAIL), "enforce 86400 a.example", "" },
 	{ "UTF-8 past U+10FFFF", BODY(HEAD "x: \xf4\x90\x80\x80\n" TAIL), NULL, "UTF-8" },
 	{ "UTF-8 of 5", BODY(HEAD "x: \xf8\x88\x80\x80\x80\n" TAIL), NULL, "UTF-8" },
+	{ "UTF-8 lead past the last", BODY(HEAD "x: \xf5\x80\x80\x80\n" TAIL), NULL, "UTF-8" },
+	{ "octet that UTF-8 never has", BODY(HEAD "x: \xff\n" TAIL), NULL, "UTF-8" },
 	{ "lone continuation octet", BODY(HEAD "x: \x80\n" TAIL), NULL, "UTF-8" },
 	{ "second octet not a continuation", BODY(HEAD "x: \xc3(\n" TAIL), NULL, "UTF-8" },
 	{ "fourth octet not a continuation", BODY(HEAD "x: \xf0\x90\x80(\n" TAIL), NULL, "UTF-8" },
@@ -249,6 +252,8 @@ static void test_equal(void **state)
 		{ "mode differs", "version: STSv1\nmode: testing\nmx: a.example\nmx: b.example\nmax_age: 86400\n", false },
 		{ "max_age differs", "version: STSv1\nmode: enforce\nmx: a.example\nmx: b.example\nmax_age: 86401\n", false },
 		{ "mx order differs", "version: STSv1\nmode: enforce\nmx: b.example\nmx: a.example\nmax_age: 86400\n", false },
+		{ "the first mx differs", "version: STSv1\nmode: enforce\nmx: c.example\nmx: b.example\nmax_age: 86400\n", false },
+		{ "the second mx differs", "version: STSv1\nmode: enforce\nmx: a.example\nmx: c.example\nmax_age: 86400\n", false },
 		{ "an mx more", "version: STSv1\nmode: enforce\nmx: a.example\nmx: b.example\nmx: c.example\nmax_age: 86400\n", false },
 		{ "an mx less", "version: STSv1\nmode: enforce\nmx: a.example\nmax_age: 86400\n", false },
 	};
@@ -261,6 +266,24 @@ static void test_equal(void **state)
 		sts_policy_unref(q);
 	}
 	sts_policy_unref(p);
+}
+
+/* What is missing is missing in no line. */
+static void test_faults_of_the_whole_name_no_line(void **state)
+{
+	(void)state;
+	static const struct { const char *body, *want; } whole[] = {
+		{ "mode: none\nmax_age: 86400\n", "the version is missing" }, { "version: STSv1\nmax_age: 86400\n", "the mode is missing" },
+		{ "version: STSv1\nmode: none\n", "max_age is missing" }, { HEAD "max_age: 86400\n", "mode enforce needs" }, { "", "the policy is empty" },
+	};
+	for (size_t i = 0; i < SP_COUNT(whole); i++) {
+		struct sp_buf why;
+		sp_buf_init(&why, 512);
+		assert_null(sts_policy_parse(sp_str_of(whole[i].body), NULL, NULL, &why));
+		print_message("want %s, got %s\n", whole[i].want, sp_buf_cstr(&why));
+		assert_true(sp_str_starts(sp_buf_str(&why), sp_str_of(whole[i].want)));
+		sp_buf_clear(&why);
+	}
 }
 
 /* ---- limits ---- */
@@ -419,9 +442,11 @@ static const struct { const char *label, *pattern; const char *why; /* NULL: it 
 	{ "URL", "https://mx.example.com", "port" },
 	{ "slash", "mx.example.com/", "letters, digits" },
 	{ "underscore", "mx_1.example.com", "letters, digits" },
+	{ "underscore in front", "_mx.example.com", "letters, digits" },
 	{ "blank", "mx example.com", "letters, digits" },
 	{ "at sign", "a@example.com", "letters, digits" },
 	{ "U-label", "b\xc3\xbc" "cher.example", "xn--" },
+	{ "U-label in front", "\xc3\xbc.example", "xn--" },
 	{ "U-label and port", "b\xc3\xbc" "cher.example:25", "xn--" },
 	{ "hyphen in front", "-a.example", "hyphen" },
 	{ "hyphen at the end", "a-.example", "hyphen" },
@@ -522,7 +547,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows), cmocka_unit_test(test_print_parses_back), cmocka_unit_test(test_canonical_text),
-		cmocka_unit_test(test_equal), cmocka_unit_test(test_many_patterns), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_equal), cmocka_unit_test(test_faults_of_the_whole_name_no_line),
+		cmocka_unit_test(test_many_patterns), cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_print_of_the_fullest_policy_parses_back), cmocka_unit_test(test_quotes_are_cut),
 		cmocka_unit_test(test_refs), cmocka_unit_test(test_patterns), cmocka_unit_test(test_matches),
 		cmocka_unit_test(test_allows_any_of_its_patterns),

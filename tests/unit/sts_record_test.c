@@ -54,6 +54,7 @@ static const struct row rows[] = {                              /* RFC 8461 3.1 
 	{ "lower case version", { "v=stsv1; id=a" }, NONE, NULL, "exactly" },
 	{ "upper case V", { "V=STSv1; id=a" }, NONE, NULL, "exactly" },
 	{ "blank in front", { " v=STSv1; id=a" }, NONE, NULL, "no blank" },
+	{ "blanks and a quote in front", { "  \"v=STSv1; id=a" }, NONE, NULL, "quote" },
 	{ "quotes in the record", { "\"v=STSv1; id=a\"" }, NONE, NULL, "quote" },
 	{ "v = STSv1", { "v = STSv1; id=a" }, NONE, NULL, "exactly" },
 	{ "only the version", { "v=STSv1" }, NONE, NULL, "id=" },
