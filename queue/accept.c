@@ -32,6 +32,7 @@ void queue_accept(struct queue_store *s, struct queue_message *m, const struct q
 	a->op.run = run_accept;
 	a->op.done = on_accepted;
 	a->op.reply_to = reply_to;
+	a->op.adds_mail = true;
 	a->store = s;
 	a->job = queue_job_new(m, recipients, count);
 	a->done = done;

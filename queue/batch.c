@@ -32,7 +32,7 @@ void queue_batch_refuse(struct queue_batch *b, enum core_db_status status, const
 	fail_from(b, 0, b->count, status, why);
 	b->resolved = b->count;
 	b->commits = 0;
-	b->lost = b->unwritable = false;
+	b->lost = b->full = b->unwritable = false;
 }
 
 /* What a transaction came to. */
@@ -103,8 +103,8 @@ static void give_up(struct queue_batch *b, size_t from, size_t to, const struct 
 {
 	fail_from(b, from, to, a->status, &a->why);
 	b->lost = a->status == CORE_DB_IO;
-	if (a->status == CORE_DB_FULL || (a->status == CORE_DB_IO && !a->at_op))
-		b->unwritable = true;
+	b->full = b->full || a->status == CORE_DB_FULL;
+	b->unwritable = b->unwritable || (a->status == CORE_DB_IO && !a->at_op);
 }
 
 /* Where the batch is cut: up to `single` operations go one by one; `odd_one` goes alone, and what is before it together. */
@@ -147,7 +147,7 @@ void queue_batch_run(struct core_db *db, struct queue_batch *b)
 	struct attempt a;
 	size_t from = 0;
 	b->commits = 0;
-	b->unwritable = b->lost = false;
+	b->lost = b->full = b->unwritable = false;
 	while (from < b->count && !b->lost) {
 		size_t to = range_end(&c, from, b->count);
 		attempt(db, b, from, to, &a);

@@ -13,7 +13,7 @@ struct queue_batch {
 	/* out */
 	size_t resolved;                /* so many have their result; the others did not run, because the database is `lost` */
 	uint64_t commits;               /* transactions that were committed */
-	bool unwritable;                /* a write did not reach the disk: say no to mail until one does */
+	bool full, unwritable;          /* a write did not reach the disk, for want of room or otherwise: say no to mail until one does */
 	bool lost;                      /* the state of the file is unknown: close it, and open it again */
 };
 

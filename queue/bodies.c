@@ -47,13 +47,54 @@ out:
 	return opened;
 }
 
+/* ---- what is there ---- */
+
+static bool is_body(const char *name, uint64_t *id)
+{
+	char text[QUEUE_ID_TEXT];
+	return queue_id_parse(sp_str_of(name), id) && strcmp(queue_id_str(*id, text), name) == 0;
+}
+
+/* Calls `each` for every entry of every folder until it returns false. False with *why when a folder cannot be read. */
+static bool walk(const char *state_dir, bool (*each)(void *owner, int folder, const char *name), void *owner, struct sp_fail *why)
+{
+	bool more = true;
+	for (unsigned i = 0; i < FOLDERS && more; i++) {
+		char path[4096];
+		snprintf(path, sizeof(path), "%s/body/%02x", state_dir, i);
+		DIR *d = opendir(path);
+		if (d == NULL) {
+			queue_lock_explain("read", path, errno, why);
+			return false;
+		}
+		for (struct dirent *e; more && (e = readdir(d)) != NULL;)
+			if (e->d_name[0] != '.')
+				more = each(owner, dirfd(d), e->d_name);
+		closedir(d);
+	}
+	return true;
+}
+
+static bool stop_at_body(void *owner, int folder SP_UNUSED, const char *name)
+{
+	uint64_t id;
+	bool *any = owner;
+	*any = is_body(name, &id);
+	return !*any;
+}
+
+bool queue_bodies_any(const char *state_dir)
+{
+	bool any = false;
+	struct sp_fail why;
+	return !walk(state_dir, stop_at_body, &any, &why) || any;
+}
+
 /* ---- sweeping ---- */
 
 struct sweep {
 	struct core_db *db;
-	struct sp_fail *why;
-	bool made;
-	uint64_t seen, removed;
+	uint64_t removed;
 };
 
 /* Also asks for recipients: where damage took the row of a message, its body is the only thing left of it. */
@@ -69,55 +110,30 @@ static enum core_db_status is_wanted(struct core_db *db, uint64_t id, bool *want
 	return status == CORE_DB_ROW ? CORE_DB_OK : status;
 }
 
-static bool sweep_file(struct sweep *w, int folder, const char *name)
+static bool sweep_file(void *owner, int folder, const char *name)
 {
+	struct sweep *w = owner;
 	uint64_t id;
-	char text[QUEUE_ID_TEXT];
-	if (!queue_id_parse(sp_str_of(name), &id) || strcmp(queue_id_str(id, text), name) != 0) {
-		sp_log_text(SP_LOG_WARNING, NULL, "sweep", "not a body of ours, left alone: body/../%s", name);
-		return true;
-	}
-	w->seen++;
-	if (w->made) {
-		sp_fail_set(w->why, SP_FAIL_STORE, "spool.db is missing, but there are bodies of messages: put spool.db back, or move the folder "
-		            "body away");
-		return false;
-	}
 	bool wanted;
-	enum core_db_status status = is_wanted(w->db, id, &wanted);
-	if (status != CORE_DB_OK) {
-		sp_log_text(SP_LOG_ERROR, name, "sweep", "the spool cannot be read, so the body stays: %s", core_db_status_str(status));
+	if (!is_body(name, &id)) {
+		sp_log_text(SP_LOG_WARNING, NULL, "sweep", "not a body of ours, left alone: %s", name);
 		return true;
 	}
-	if (!wanted && unlinkat(folder, name, 0) == 0)
+	enum core_db_status status = is_wanted(w->db, id, &wanted);
+	if (status != CORE_DB_OK)
+		sp_log_text(SP_LOG_ERROR, name, "sweep", "the spool cannot be read, so the body stays: %s", core_db_status_str(status));
+	else if (!wanted && unlinkat(folder, name, 0) != 0)
+		sp_log_text(SP_LOG_WARNING, name, "sweep", "cannot remove a body that no message needs: %s", strerror(errno));
+	else if (!wanted)
 		w->removed++;
 	return true;
 }
 
-static bool sweep_folder(struct sweep *w, const char *path)
+bool queue_bodies_sweep(struct core_db *db, const char *state_dir, struct sp_fail *why)
 {
-	DIR *d = opendir(path);
-	if (d == NULL) {
-		queue_lock_explain("read", path, errno, w->why);
+	struct sweep w = { .db = db };
+	if (!walk(state_dir, sweep_file, &w, why))
 		return false;
-	}
-	bool swept = true;
-	for (struct dirent *e; swept && (e = readdir(d)) != NULL;)
-		if (e->d_name[0] != '.')
-			swept = sweep_file(w, dirfd(d), e->d_name);
-	closedir(d);
-	return swept;
-}
-
-bool queue_bodies_sweep(struct core_db *db, const char *state_dir, bool made, struct sp_fail *why)
-{
-	struct sweep w = { .db = db, .why = why, .made = made };
-	for (unsigned i = 0; i < FOLDERS; i++) {
-		char path[4096];
-		snprintf(path, sizeof(path), "%s/body/%02x", state_dir, i);
-		if (!sweep_folder(&w, path))
-			return false;
-	}
 	if (w.removed > 0)
 		sp_log_text(SP_LOG_INFO, NULL, "sweep", "removed %llu bodies that no message needs", (unsigned long long)w.removed);
 	return true;

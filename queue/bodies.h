@@ -8,8 +8,9 @@
 SP_NODISCARD bool queue_bodies_open(const char *state_dir, struct sp_fail *why);
 void queue_bodies_path(const char *state_dir, uint64_t id, struct sp_buf *out);
 
-/* Removes the files that no row names: their messages were never acknowledged, or are settled. `made`: the database is new; then files are
- * somebody's mail, and the spool is refused. */
-SP_NODISCARD bool queue_bodies_sweep(struct core_db *db, const char *state_dir, bool made, struct sp_fail *why);
+/* Are there bodies of messages? Where the database is new, they are somebody's mail. */
+bool queue_bodies_any(const char *state_dir);
+/* Removes the files that no row names: their messages were never acknowledged, or are settled. What cannot be removed is logged. */
+SP_NODISCARD bool queue_bodies_sweep(struct core_db *db, const char *state_dir, struct sp_fail *why);
 
 #endif

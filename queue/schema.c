@@ -154,18 +154,22 @@ static bool migrate_all(struct core_db *db, const struct queue_schema *others, s
 	return status == CORE_DB_OK || fail(db, status, why);
 }
 
-bool queue_schema_bring_up(struct core_db *db, const struct queue_schema *others, size_t other_count, uint64_t *run, bool *made,
-                           struct sp_fail *why)
+bool queue_schema_is_new(struct core_db *db)
 {
 	int64_t sum, count;
+	return sum_tables(db, &sum, &count) == CORE_DB_OK && count == 0;
+}
+
+bool queue_schema_bring_up(struct core_db *db, const struct queue_schema *others, size_t other_count, uint64_t *run,
+                           struct sp_fail *why)
+{
+	bool new = queue_schema_is_new(db);
 	enum core_db_status status = core_db_begin(db);
 	if (status != CORE_DB_OK)
 		return fail(db, status, why);
-	status = sum_tables(db, &sum, &count);
-	*made = count == 0;
-	if (status == CORE_DB_OK && *made)
+	if (new)
 		status = core_db_exec(db, "CREATE TABLE store (name TEXT PRIMARY KEY, value INTEGER NOT NULL)");
-	bool up = status == CORE_DB_OK ? (*made || queue_schema_check(db, why)) : fail(db, status, why);
+	bool up = status == CORE_DB_OK ? (new || queue_schema_check(db, why)) : fail(db, status, why);
 	up = up && migrate_all(db, others, other_count, why) && count_run(db, run, why);
 	if (!up) {
 		core_db_rollback(db);

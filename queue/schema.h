@@ -8,9 +8,11 @@
 #define QUEUE_NEVER INT64_MAX           /* next_at of quarantined recipients */
 
 /* Brings all tables to the versions that this program knows, in one transaction, which also counts the run: *run is on stable storage when
- * this returns. *made: the database was empty. A newer version, or tables that are not as they were made, are refused with *why. */
+ * this returns. A newer version, or tables that are not as they were made, are refused with *why. */
 SP_NODISCARD bool queue_schema_bring_up(struct core_db *db, const struct queue_schema *others, size_t other_count,
-                                        uint64_t *run, bool *made, struct sp_fail *why);
+                                        uint64_t *run, struct sp_fail *why);
+/* There are no tables at all. */
+bool queue_schema_is_new(struct core_db *db);
 /* For a database that is opened again: are these still the tables that were made? */
 SP_NODISCARD bool queue_schema_check(struct core_db *db, struct sp_fail *why);
 

@@ -6,12 +6,14 @@
 
 #include <sys/statvfs.h>
 
-/* We keep 64 MiB free, or 5 % of a file system smaller than 1.25 GiB: the database's log grows to some 16 MiB between two checkpoints, results
- * and DSNs must still be written when clients are already refused, and a second at full speed passes before we look again. A share of a
- * large disk would refuse mail with gigabytes free. */
-bool queue_space_enough(const struct statvfs *fs);
+/* We keep 64 MiB free, or 5 % of a file system smaller than 1.25 GiB: results and DSNs must still be written when clients are already
+ * refused, and one batch may be large. A share of a large disk would refuse mail with gigabytes free. Besides,
+ * what is in the database's log (`log_octets`) must have room to go into the database, or the log can only grow. */
+bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets);
 
-/* Also true when the file system cannot be asked: then a failed write will tell. */
-bool queue_space_ok(const char *path);
+/* Also true when the file system cannot be asked: then a failed write will tell. `log` is the path of the log. */
+bool queue_space_ok(const char *folder, const char *log);
+
+uint64_t queue_space_used(const char *file);      /* octets; 0 when there is none */
 
 #endif

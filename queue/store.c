@@ -25,13 +25,14 @@
 
 #define COUNT_BITS      40
 #define LOOK_MS         1000    /* between two looks at the disk */
-#define LOOK_BUSY_MS    100     /* under load, when a disk fills fast */
+#define EMPTY_OCTETS    65536   /* of log are worth emptying it */
+#define EMPTY_MS        1000    /* after a try to empty it failed */
 #define REOPEN_MS       500     /* between two tries to open the database again */
 
-enum trouble { TROUBLE_UNWRITABLE = 1, TROUBLE_SPACE = 2 };
+enum trouble { TROUBLE_UNWRITABLE = 1, TROUBLE_FULL = 2, TROUBLE_SPACE = 4 };
 
 struct queue_store {
-	char *dir, *db_path;
+	char *dir, *db_path, *log_path;
 	int lock_fd;
 	struct core_queue *inbox;
 	struct core_thread *thread, *watch;
@@ -42,7 +43,7 @@ struct queue_store {
 	_Atomic uint64_t commits, ops, largest_batch;
 	/* the store thread's */
 	struct core_db *db;                     /* NULL while it could not be opened again */
-	uint64_t reopen_after_ms, looked_ms;
+	uint64_t reopen_after_ms, empty_after_ms;
 	struct core_mail *held, **held_last;    /* ops that insist, in order */
 	struct queue_batch batch;
 	/* between the store thread and the watch */
@@ -112,12 +113,17 @@ static void set_trouble(struct queue_store *s, enum trouble bit, bool on, const 
 
 static void look_at_space(struct queue_store *s)
 {
-	set_trouble(s, TROUBLE_SPACE, !queue_space_ok(s->dir), "the disk of the spool is nearly full");
+	set_trouble(s, TROUBLE_SPACE, !queue_space_ok(s->dir, s->log_path), "the disk of the spool is nearly full");
 }
 
 static void set_unwritable(struct queue_store *s, bool on)
 {
 	set_trouble(s, TROUBLE_UNWRITABLE, on, "a write to the spool failed");
+}
+
+static void set_full(struct queue_store *s, bool on)
+{
+	set_trouble(s, TROUBLE_FULL, on, "a write to the spool found the disk full");
 }
 
 static enum core_db_status run_probe(struct core_db *db, struct queue_op *op SP_UNUSED)
@@ -129,8 +135,10 @@ static enum core_db_status run_probe(struct core_db *db, struct queue_op *op SP_
 static void on_probed(struct queue_op *op, const struct sp_fail *why)
 {
 	struct queue_store *s = sp_container_of(op, struct queue_store, probe);
-	if (!sp_failed(why))
+	if (!sp_failed(why)) {
 		set_unwritable(s, false);
+		set_full(s, false);
+	}
 	atomic_store(&s->probing, false);
 }
 
@@ -155,7 +163,7 @@ static void watch_main(void *arg)
 		if (s->stopping)
 			break;
 		look_at_space(s);
-		if (atomic_load(&s->trouble) & TROUBLE_UNWRITABLE)
+		if (!queue_store_accepting(s))
 			probe(s);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -181,6 +189,18 @@ static struct core_db *open_again(struct queue_store *s, struct sp_fail *why)
 		return db;
 	core_db_close(db);
 	return NULL;
+}
+
+/* The transaction whose sync failed may stand whole in the log, and opening it again would find it although its operations were told that they
+ * failed. A write of no consequence takes the place of its first page; then the sums of the others do not fit. */
+static void lose_db(struct queue_store *s)
+{
+	if (core_db_begin(s->db) == CORE_DB_OK && run_probe(s->db, NULL) == CORE_DB_OK && core_db_commit(s->db) == CORE_DB_OK)
+		sp_log_text(SP_LOG_INFO, NULL, "spool", "the next write succeeded");
+	core_db_rollback(s->db);
+	core_db_close(s->db);
+	s->db = NULL;
+	s->reopen_after_ms = 0;
 }
 
 /* False with *why: there is no database now. */
@@ -253,11 +273,10 @@ static void run_batch(struct queue_store *s)
 		count(s, b);
 		if (b->unwritable)
 			set_unwritable(s, true);
-		if (b->lost) {
-			core_db_close(s->db);
-			s->db = NULL;
-			s->reopen_after_ms = 0;
-		}
+		if (b->full)
+			set_full(s, true);
+		if (b->lost)
+			lose_db(s);
 		for (size_t i = 0; i < b->resolved; i++)
 			finish_op(s, b->ops[i]);
 		b->count -= b->resolved;
@@ -265,11 +284,26 @@ static void run_batch(struct queue_store *s)
 	}
 }
 
-static struct core_mail *fill(struct queue_batch *b, struct core_mail *chain)
+static void refuse(struct queue_store *s, struct queue_op *op)
 {
+	bool failed = atomic_load_explicit(&s->trouble, memory_order_relaxed) & TROUBLE_UNWRITABLE;
+	op->status = failed ? CORE_DB_IO : CORE_DB_FULL;
+	sp_fail_set(&op->fail, SP_FAIL_STORE, "no mail is accepted: %s", failed ? "a write to the spool failed" : "the disk is full");
+	snprintf(op->fail.esc, sizeof(op->fail.esc), failed ? "4.3.0" : "4.3.1");
+	snprintf(op->fail.reason, sizeof(op->fail.reason), failed ? "io" : "disk-full");
+	finish_op(s, op);
+}
+
+static struct core_mail *fill(struct queue_store *s, struct core_mail *chain)
+{
+	struct queue_batch *b = &s->batch;
 	while (chain && b->count < QUEUE_BATCH_MAX) {
-		b->ops[b->count++] = sp_container_of(chain, struct queue_op, mail);
-		chain = chain->next;
+		struct queue_op *op = sp_container_of(chain, struct queue_op, mail);
+		chain = chain->next;            /* before the op goes */
+		if (op->adds_mail && !queue_store_accepting(s))
+			refuse(s, op);
+		else
+			b->ops[b->count++] = op;
 	}
 	return chain;
 }
@@ -277,7 +311,7 @@ static struct core_mail *fill(struct queue_batch *b, struct core_mail *chain)
 static void run_chain(struct queue_store *s, struct core_mail *chain)
 {
 	while (chain) {
-		chain = fill(&s->batch, chain);
+		chain = fill(s, chain);
 		run_batch(s);
 	}
 }
@@ -290,6 +324,24 @@ static void run_held(struct queue_store *s)
 	run_chain(s, chain);
 }
 
+/* The log goes into the database, and its octets back to the disk, before it takes the last of them. */
+static void empty_log(struct queue_store *s)
+{
+	uint64_t now_ms = core_clock_mono_ms();
+	if (s->db == NULL || now_ms < s->empty_after_ms || queue_space_used(s->log_path) < EMPTY_OCTETS)
+		return;
+	if (core_db_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)") != CORE_DB_OK)
+		s->empty_after_ms = now_ms + EMPTY_MS;
+}
+
+/* After each turn: two system calls are nothing beside a sync. */
+static void mind_space(struct queue_store *s)
+{
+	if (!queue_space_ok(s->dir, s->log_path))
+		empty_log(s);
+	look_at_space(s);
+}
+
 static void store_main(void *arg)
 {
 	struct queue_store *s = arg;
@@ -298,11 +350,7 @@ static void store_main(void *arg)
 		if (s->held && queue_store_accepting(s))
 			run_held(s);
 		run_chain(s, chain);
-		uint64_t now_ms = core_clock_mono_ms();
-		if (now_ms - s->looked_ms >= LOOK_BUSY_MS) {
-			s->looked_ms = now_ms;
-			look_at_space(s);
-		}
+		mind_space(s);
 	}
 	run_held(s);
 }
@@ -318,6 +366,7 @@ static void drop(struct queue_store *s)
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
 	free(s->db_path);
+	free(s->log_path);
 	free(s->dir);
 	free(s);
 }
@@ -329,6 +378,9 @@ static struct queue_store *make(const char *state_dir)
 	sp_buf_init(&path, 4096);
 	sp_buf_printf(&path, "%s/spool.db", state_dir);
 	s->db_path = sp_buf_take(&path);
+	sp_buf_init(&path, 4096);
+	sp_buf_printf(&path, "%s-wal", s->db_path);
+	s->log_path = sp_buf_take(&path);
 	s->dir = sp_strdup(state_dir);
 	s->lock_fd = -1;
 	s->inbox = core_queue_new();
@@ -345,13 +397,19 @@ static struct queue_store *make(const char *state_dir)
 static bool open_tables(struct queue_store *s, const struct queue_schema *others, size_t other_count, struct sp_fail *why)
 {
 	uint64_t run;
-	bool made;
 	s->db = core_db_open(s->db_path, false, why);
-	if (s->db == NULL || !queue_schema_bring_up(s->db, others, other_count, &run, &made, why))
+	if (s->db == NULL)
+		return false;
+	if (queue_schema_is_new(s->db) && queue_bodies_any(s->dir)) {           /* before it is made: the sweep would take them all */
+		sp_fail_set(why, SP_FAIL_STORE, "spool.db is missing in %s, but bodies of messages are there: put spool.db back, or move %s/body "
+		            "away", s->dir, s->dir);
+		return false;
+	}
+	if (!queue_schema_bring_up(s->db, others, other_count, &run, why))
 		return false;
 	s->id_end = (run + 1) << COUNT_BITS;
 	atomic_init(&s->next_id, run << COUNT_BITS);
-	return queue_bodies_sweep(s->db, s->dir, made, why) && queue_recover(s->db, why);
+	return queue_bodies_sweep(s->db, s->dir, why) && queue_recover(s->db, why);
 }
 
 struct queue_store *queue_store_open(const char *state_dir, const struct queue_schema *others, size_t other_count, struct sp_fail *why)

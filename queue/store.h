@@ -37,6 +37,7 @@ struct queue_op {
 	void (*committed)(struct queue_op *op);
 	/* Must happen: while the disk is full or fails, the op is held and tried again, in order with others that insist. */
 	bool insist;
+	bool adds_mail;                         /* refused, and not run, while queue_store_accepting() is false: the room left is for results */
 	enum core_db_status status;             /* the store's */
 	struct sp_fail fail;                    /* the store's; what `done` gets */
 };
