@@ -12,14 +12,16 @@ struct core_dns;                /* opaque */
 struct core_dns_query;          /* opaque: one look-up under way */
 
 /* `servers`: "ip" or "ip:port", comma separated; "" reads /etc/resolv.conf. `timeout_ms` is for one try of one server;
- * 2 tries each. NULL with *why. */
+ * 2 tries each.
+ * Servers that did not answer lately are asked last; one that fails, refuses or talks nonsense is not asked again for that
+ * look-up, the next one is. NULL with *why. */
 SP_NODISCARD struct core_dns *core_dns_open(struct core_loop *l, const char *servers, unsigned timeout_ms,
                                             struct sp_fail *why);
 /* Pending look-ups fall silent. */
 void core_dns_close(struct core_dns *d);
 
-/* Looks up `name` (A-labels, no trailing dot needed; never with a search list). Exactly one call of `done`, on a later turn,
- * even on failure; `answer` is lent until it returns. */
+/* Looks up `name` (A-labels, no trailing dot needed; never with a search list; "." is the root). Exactly one call of `done`,
+ * on a later turn, even on failure; `answer` is lent until it returns. The same question at the same time is asked once. */
 struct core_dns_query *core_dns_lookup(struct core_dns *d, const char *name, enum core_dns_type type,
                                        void (*done)(void *owner, const struct core_dns_answer *answer), void *owner);
 void core_dns_cancel(struct core_dns_query *q);         /* silence from then on; NULL is fine; not after done */

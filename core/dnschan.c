@@ -222,7 +222,7 @@ static int init_channel(struct core_dnschan *c)
 		.sock_state_cb_data = c,
 	};
 	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_STATE_CB;
-#ifdef ARES_OPT_QUERY_CACHE
+#if ARES_VERSION >= 0x011700                            /* 1.23 */
 	mask |= ARES_OPT_QUERY_CACHE;                   /* none: what is asked afresh must be fresh */
 	o.qcache_max_ttl = 0;
 #endif

@@ -13,9 +13,10 @@ struct core_file_writer *core_file_create(struct core_loop *l, const char *path)
 void core_file_write(struct core_file_writer *w, struct sp_buf *data);                   /* takes the bytes over, leaves `data` empty */
 size_t core_file_unwritten(const struct core_file_writer *w);                            /* octets not yet written: pause the source over a limit */
 /* Writes the rest, fsyncs the file, then its folder, closes. One call of `done`, later; *why failed() when any step did (then the
- * file is unlinked). Frees the writer. */
+ * file is unlinked). Frees the writer.
+ * Its reason is "disk-full" (quota too), "missing" (no such folder) or "io"; the same words are used by reading. */
 void core_file_finish(struct core_file_writer *w, void (*done)(void *owner, const struct sp_fail *why), void *owner);
-void core_file_abort(struct core_file_writer *w);                                        /* unlinks; silence; frees */
+void core_file_abort(struct core_file_writer *w);            /* unlinks; silence; frees; also between finish and done; NULL is fine */
 /* Calls `drained` when unwritten reached 0 after having been more. */
 void core_file_on_drained(struct core_file_writer *w, void (*drained)(void *owner), void *owner);
 

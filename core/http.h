@@ -18,12 +18,16 @@ struct core_http_ask {
 	size_t head_max, body_max;      /* octets accepted of the response; more is a failure, never cut */
 	bool verify;                    /* false: certificate faults are reported in the response's tls_fail, not fatal */
 	enum core_tls_version min_version;
-	/* May we talk to this address? NULL: to any. (private networks, see sp_addr_is_public()) */
+	/* May we talk to this address? NULL: to any. `owner` is the request's. (private networks, see sp_addr_is_public()) */
 	bool (*may_connect)(void *owner, const struct sp_addr *to);
 };
 
 struct core_http_response {
-	struct sp_fail fail;            /* failed(): no response. kind DNS, CONNECT, TLS (result sts-webpki-invalid's cause), PROTOCOL, HTTP */
+	/* failed(): no complete response. Kind DNS, CONNECT, TLS, PROTOCOL or HTTP. Where the certificate was refused: TLS with the
+	 * result sts-webpki-invalid, the cause in reason and text; with any other failure the result is none, for the caller to name.
+	 * Reasons: "dns", "refused", "unreachable", "lost", "private-address", "timeout", "truncated", "http-syntax",
+	 * "head-too-long", "body-too-large". */
+	struct sp_fail fail;
 	struct sp_fail tls_fail;        /* with verify == false: what the certificate check said */
 	int status;                     /* 200 ...; set also when a later limit failed, 0 when none was seen */
 	const char *content_type;       /* as sent, "" when missing; lower case up to the parameters is the caller's work */
