@@ -44,6 +44,7 @@ struct delivery_state {
 	/* the message in hand: kept from try to try, until somebody judged it or no host is left */
 	struct queue_job *job;
 	const char **recipients;
+	struct smtp_client_mail mail;           /* what the engine borrows */
 	size_t body_at;                         /* octets of the content given to the engine */
 	bool wants_body;
 	struct core_file_reader *reader;
@@ -333,6 +334,20 @@ static bool demand_verifies(const struct delivery_state *y)
 	return y->host->demand.require != STS_REQUIRE_NONE;
 }
 
+/* RFC 8461 4: the certificate, and TLS 1.2 or better, which in `testing` the handshake did not insist on. */
+static void verify(struct delivery_state *y, const struct core_tls_peer *peer)
+{
+	struct sp_fail *fail = &y->shown.certificate;
+	struct sp_str version = sp_str_of(peer->version);
+	enum core_tls_version v;
+	if (!core_tls_verify(y->shard->tls, peer, y->host->name, core_clock_wall_s(), fail))
+		return;
+	bool known = sp_take_prefix(&version, SP_STR("TLSv")) &&
+	             core_tls_version_parse(sp_str_eq(version, SP_STR("1")) ? SP_STR("1.0") : version, &v);
+	if (!known || (int64_t)v < y->shard->config->tls.verified_min)
+		sp_fail_tls(fail, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "tls-version", "%s is older than tls.verified_min", peer->version);
+}
+
 static void on_tls(void *owner, const struct sp_fail *fail)
 {
 	struct delivery_state *y = owner;
@@ -345,9 +360,8 @@ static void on_tls(void *owner, const struct sp_fail *fail)
 	}
 	y->shown.encrypted = true;
 	const struct core_tls_peer *peer = core_conn_tls_peer(y->conn);
-	if (demand_verifies(y) &&
-	    !core_tls_verify(y->shard->tls, peer, y->host->name, core_clock_wall_s(), &y->shown.certificate))
-		sp_assert(sp_failed(&y->shown.certificate));
+	if (demand_verifies(y))
+		verify(y, peer);
 	if (!prove(y))
 		return;
 	smtp_client_tls_done(y->client);
@@ -398,10 +412,10 @@ static void begin_job(struct delivery_state *y)
 	y->recipients = sp_realloc(y->recipients, j->count * sizeof(*y->recipients));
 	for (size_t i = 0; i < j->count; i++)
 		y->recipients[i] = j->recipients[i].address;
-	struct smtp_client_mail mail = { .sender = j->message->sender, .recipients = y->recipients, .recipient_count = j->count,
-	                                 .size = sp_body_len(j->message->body), .eight_bit = j->message->eight_bit, .ends_in_crlf = true,
-	                                 .domain = y->pub.dest->name };
-	smtp_client_send(y->client, &mail);
+	y->mail = (struct smtp_client_mail){ .sender = j->message->sender, .recipients = y->recipients, .recipient_count = j->count,
+	                                     .size = sp_body_len(j->message->body), .eight_bit = j->message->eight_bit, .ends_in_crlf = true,
+	                                     .domain = y->pub.dest->name };
+	smtp_client_send(y->client, &y->mail);
 }
 
 static void into_pool(struct delivery_state *y)
@@ -413,14 +427,21 @@ static void into_pool(struct delivery_state *y)
 	core_conn_deadline(y->conn, 0);
 }
 
+/* In clear: nothing was asked of it until now. Where STARTTLS was offered, the engine went on because it was refused. */
+static bool prove_clear(struct delivery_state *y)
+{
+	y->shown.starttls_offered = smtp_client_ext(y->client)->starttls;
+	if (y->shown.starttls_offered && !y->clear)
+		sp_fail_tls(&y->shown.starttls, SP_FAIL_REPLY, SP_RESULT_STARTTLS_NOT_SUPPORTED, "starttls-refused",
+		            "%s offers STARTTLS and refuses it", y->host->label);
+	return prove(y);
+}
+
 /* READY: the next message, the pool, or goodbye. */
 static bool on_ready(struct delivery_state *y)
 {
-	if (!y->proven) {                       /* in clear: nothing was asked of it until now */
-		y->shown.starttls_offered = smtp_client_ext(y->client)->starttls;
-		if (!prove(y))
-			return false;
-	}
+	if (!y->proven && !prove_clear(y))
+		return false;
 	bool more = !y->stopping && smtp_client_reusable(y->client) &&
 	            y->messages < (unsigned)y->shard->config->delivery.messages_per_session;
 	if (y->job == NULL && more)

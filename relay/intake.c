@@ -21,6 +21,7 @@ struct intake {
 	size_t counted;                 /* of buf, in sp_body_memory() */
 	uint64_t size;                  /* octets so far, ours included */
 	bool header_done, eight_bit;
+	bool ends_in_crlf, ends_in_cr;
 	struct core_file_writer *file;  /* or NULL: in memory */
 	char *path;
 	void (*done)(void *owner, const struct intake_result *r);
@@ -127,6 +128,15 @@ static bool belongs_in_file(const struct intake *i)
 	return i->header_done && i->buf.len > limit;
 }
 
+static void note_end(struct intake *i, struct sp_str content)
+{
+	if (content.len == 0)
+		return;
+	bool cr_before = content.len > 1 ? content.p[content.len - 2] == '\r' : i->ends_in_cr;
+	i->ends_in_crlf = content.p[content.len - 1] == '\n' && cr_before;
+	i->ends_in_cr = content.p[content.len - 1] == '\r';
+}
+
 void intake_add(struct intake *i, struct sp_str content)
 {
 	if (i->scan.too_long)           /* refused at the end; nothing of it is kept */
@@ -134,6 +144,7 @@ void intake_add(struct intake *i, struct sp_str content)
 	sp_buf_add(&i->buf, content);
 	i->size += content.len;
 	i->eight_bit = i->eight_bit || has_eight_bit(content);
+	note_end(i, content);
 	if (!i->header_done) {
 		smtp_header_scan_feed(&i->scan, content);
 		if (i->scan.too_long)
@@ -194,6 +205,10 @@ void intake_finish(struct intake *i, void (*done)(void *owner, const struct inta
 	if (!i->header_done) {
 		smtp_header_scan_finish(&i->scan);
 		complete_header(i);
+	}
+	if (!i->ends_in_crlf && i->size > i->trace_len + i->added_len) {        /* by BDAT a message may end as it likes; by DATA it cannot go on so */
+		sp_buf_adds(&i->buf, "\r\n");
+		i->size += 2;
 	}
 	if (i->file) {
 		i->done = done;
