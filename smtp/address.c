@@ -111,6 +111,8 @@ static struct sp_str to_a_labels(struct sp_str s, struct sp_arena *arena, const 
 	}
 	struct sp_str copy = sp_str_of(sp_arena_strdup(arena, ascii));
 	idn2_free(ascii);
+	if (copy.len == 0)                              /* characters that Unicode maps to nothing */
+		*why = "domain is no valid internationalised name";
 	return copy;
 }
 

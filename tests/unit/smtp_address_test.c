@@ -77,6 +77,7 @@ static const struct {
 	{ "8 bits in the local part", "\xc3\xbc@x.org", NULL },
 	{ "a domain that is not UTF-8", "a@b\xfc" "cher.example", NULL },
 	{ "a U-label that maps to a slash (a/c)", "a@\xe2\x84\x80.example", NULL },
+	{ "a U-label that maps to nothing", "a@\xcd\x8f", NULL },
 	{ "fullwidth commercial at", "a@b\xef\xbc\xa0" "c.example", NULL },
 	{ "U-label too long as A-label", "a@" A63 "\xc3\xbc.example", NULL },
 };
