@@ -779,7 +779,7 @@ static void damage(const char *path, unsigned bits)
 		if (pread(fd, &c, 1, at) != 1)
 			break;
 		c ^= (unsigned char)(1u << (rand() & 7));
-		pwrite(fd, &c, 1, at);
+		assert_int_equal(pwrite(fd, &c, 1, at), 1);
 	}
 	close(fd);
 }
