@@ -82,16 +82,16 @@ struct queue_wait {
 	int64_t since_ms;                       /* first of them */
 	const char *text;                       /* the last, printable */
 };
-/* Leaves messages at rest: for a destination that waits, or that has too much in memory. Their recipients for this destination that are taken (next_at
- * NULL) get next_at 0 and the deadline; those that a settle before put off (next_at set) keep theirs. Makes the destination's row when it has
- * none (next_at 0: due at once). */
+/* Leaves messages at rest: for a destination that waits, or that has too much in memory. Their recipients for this destination that are taken
+ * (next_at NULL) get next_at 0 and the deadline; those that a settle before put off (next_at set) keep theirs. Makes the destination's row
+ * when it has none (next_at 0: due at once). */
 void queue_park(struct queue_store *s, const char *destination, const uint64_t *ids, size_t count, int64_t deadline_ms);
-/* A shard lets go of a destination: the row's wait is set, and the row made when there is none (or it goes when no recipient is left). Where the site is fine (failures 0) next_at becomes
- * the earliest next_at of its recipients, but not before wait->next_at_ms. */
+/* A shard lets go of a destination: the row's wait is set, and the row made when there is none (or it goes when no recipient is left). Where the
+ * site is fine (failures 0) next_at becomes the earliest next_at of its recipients, but not before wait->next_at_ms. */
 void queue_release(struct queue_store *s, const char *destination, const struct queue_wait *wait);
 
-/* The destinations that wait because their site failed (failures > 0), in the order of their names, from behind `after` on; for the start of the relay, so that
- * fresh mail waits with the rest. Strings lent until `done` returns; fewer than `limit`: that was all. */
+/* The destinations that wait because their site failed (failures > 0), in the order of their names, from behind `after` on; for the start of the
+ * relay, so that fresh mail waits with the rest. Strings lent until `done` returns; fewer than `limit`: that was all. */
 struct queue_waiting { const char *name; struct queue_wait wait; };
 void queue_waiting(struct queue_store *s, const char *after, size_t limit, struct core_mailbox *reply_to,
                    void (*done)(void *owner, const struct queue_waiting *list, size_t count, const struct sp_fail *why), void *owner);

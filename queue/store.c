@@ -316,6 +316,11 @@ static void run_chain(struct queue_store *s, struct core_mail *chain)
 	}
 }
 
+static bool writes_work(const struct queue_store *s)
+{
+	return (atomic_load_explicit(&s->trouble, memory_order_relaxed) & (TROUBLE_UNWRITABLE | TROUBLE_FULL)) == 0;
+}
+
 static void run_held(struct queue_store *s)
 {
 	struct core_mail *chain = s->held;
@@ -347,7 +352,7 @@ static void store_main(void *arg)
 	struct queue_store *s = arg;
 	struct core_mail *chain;
 	while ((chain = core_queue_take(s->inbox)) != NULL) {
-		if (s->held && queue_store_accepting(s))
+		if (s->held && writes_work(s))
 			run_held(s);
 		run_chain(s, chain);
 		mind_space(s);
