@@ -185,6 +185,17 @@ int core_listener_open(struct core_loop *l, const struct sp_addr *at, bool reuse
 	return 0;
 }
 
+int core_listener_probe(const struct sp_addr *at, struct sp_fail *why)
+{
+	int fd = socket(sp_addr_family(at), SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int status = fd < 0 ? -1 : bind_ip(fd, at, false);
+	if (status != 0)
+		conn_net_fail(why, uv_translate_sys_error(errno), "listening at", at);
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
 const struct sp_addr *core_listener_addr(const struct core_listener *ln) { return &ln->at; }
 
 static void on_handle_closed(uv_handle_t *h)

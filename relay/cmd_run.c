@@ -109,6 +109,20 @@ static bool needs_restart(const struct config *now, const struct config *then)
 	       strcmp(now->resolver.servers, then->resolver.servers) != 0;
 }
 
+/* The shards share each address; nobody else shall. `old` has what is ours already. */
+static int probe_listeners(const struct config *c, const struct config *old, struct sp_fail *why)
+{
+	for (size_t i = 0; i < c->listen.count; i++) {
+		const struct sp_addr *at = &c->listen.items[i].address;
+		bool ours = false;
+		for (size_t j = 0; old && j < old->listen.count; j++)
+			ours |= sp_addr_eq(at, &old->listen.items[j].address);
+		if (!ours && core_listener_probe(at, why) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 static void on_hup(void *owner, int signo)
 {
 	(void)signo;
@@ -117,7 +131,11 @@ static void on_hup(void *owner, int signo)
 		return;
 	notify_manager("RELOADING=1");
 	struct config *c = load(r->path);
-	if (c == NULL) {
+	struct sp_fail why;
+	if (c && probe_listeners(c, r->config, &why) != 0) {
+		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s; the running configuration stays", why.text);
+		config_unref(c);
+	} else if (c == NULL) {
 		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s has problems (above), the running configuration stays", r->path);
 	} else {
 		if (needs_restart(r->config, c))
@@ -150,6 +168,8 @@ static void free_shards(struct run *r, unsigned made)
 
 static int open_shards(struct run *r, struct sp_fail *why)
 {
+	if (probe_listeners(r->config, NULL, why) != 0)
+		return -1;
 	unsigned count = r->config->shards ? (unsigned)r->config->shards : core_cpu_count();
 	r->relay.shards = sp_alloc_array(count, sizeof(*r->relay.shards));
 	for (unsigned i = 0; i < count; i++) {
@@ -192,7 +212,7 @@ static int serve(struct run *r)
 {
 	struct sp_fail why;
 	if (open_store(r, &why) != 0) {
-		fprintf(stderr, "strictpost: %s\n", why.text);
+		fprintf(stderr, "strictpost: the spool in %s cannot be used: %s\n", r->config->state_dir, why.text);
 		return RELAY_EXIT_FAILED;
 	}
 	r->loop = core_loop_new();

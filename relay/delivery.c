@@ -210,10 +210,29 @@ static void try_failed(struct delivery_state *y, const struct sp_fail *why)
 
 /* --- the tries --- */
 
+/* RFC 5321 5.1: those of one preference in random order, drawn anew for each session, so that they share the load. */
+static void draw_order(struct delivery_state *y, size_t order[PLAN_HOSTS_MAX])
+{
+	const struct plan *p = y->plan;
+	for (size_t i = 0; i < p->host_count; i++)
+		order[i] = i;
+	for (size_t i = 0; i + 1 < p->host_count; i++) {
+		size_t same = 1;
+		while (i + same < p->host_count && p->hosts[i + same].preference == p->hosts[i].preference)
+			same++;
+		size_t j = i + shard_random(y->shard) % same, first = order[i];
+		order[i] = order[j];
+		order[j] = first;
+	}
+}
+
 static void plan_tries(struct delivery_state *y)
 {
 	const struct plan *p = y->plan;
-	for (size_t h = 0; h < p->host_count; h++) {
+	size_t order[PLAN_HOSTS_MAX];
+	draw_order(y, order);
+	for (size_t i = 0; i < p->host_count; i++) {
+		size_t h = order[i];
 		const struct plan_host *host = &p->hosts[h];
 		if (sp_failed(&host->demand.barred) || host->addr_count == 0) {
 			y->tries[y->try_count++] = (struct try){ (unsigned char)h, -1 };
@@ -259,7 +278,7 @@ static void connect_to(struct delivery_state *y)
 /* No host is left. The message in hand had its attempt: put off on its own, so that one that breaks sessions does not stand before the others for ever. */
 static void out_of_tries(struct delivery_state *y)
 {
-	struct sp_fail why = y->worst;
+	struct sp_fail why = outcome_of_session(&y->worst);
 	if (!sp_failed(&why))
 		sp_fail_set(&why, SP_FAIL_DNS, "%s has no host that mail could go to", y->pub.dest->name);
 	if (y->job)

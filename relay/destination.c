@@ -12,6 +12,8 @@
 #define WAITING_MAX 500                 /* jobs of a destination in memory; more stay in the store until their turn */
 #define LOAD_MESSAGES 100               /* of a page */
 #define LOAD_OCTETS (4 * 1024 * 1024)   /* bodies of a page */
+#define WINDOW_FIRST 5                  /* sessions to a site that is not known yet; one more for each transaction that went well */
+#define FIRST_CONTACT_MS (4 * 3600 * 1000)      /* sts.first_contact: defer holds mail for so long; then it goes as without a policy */
 #define QUIET_MS 60000                  /* a quiet destination keeps its plan for so long */
 #define QUIET_MAX 10000                 /* quiet destinations of a shard */
 
@@ -52,6 +54,7 @@ static struct destination *get(struct shard *s, const char *name)
 	sp_list_init(&d->inflight);
 	sp_list_init(&d->sessions);
 	sp_list_init(&d->pool);
+	d->window = WINDOW_FIRST;
 	resume_init(&d->resume);
 	sp_map_insert(&s->destinations, &d->node, sp_str_of(d->name));
 	return d;
@@ -94,6 +97,7 @@ static void wait_in_store(struct destination *d, struct queue_job *j)
 		return;
 	sp_list_remove(&j->link);
 	park(d, j);
+	d->taken = true;
 	queue_job_free(j);
 }
 
@@ -124,21 +128,23 @@ static struct queue_job *pop_waiting(struct destination *d)
 static void site_failed(struct destination *d, const struct sp_fail *why)
 {
 	int64_t now_ms = core_clock_wall_ms();
-	d->last = *why;
-	d->rechecked = false;
+	d->last = outcome_of_session(why);
+	d->rechecked = d->failing = false;
+	d->window = WINDOW_FIRST;
 	d->failures++;
 	if (d->since_ms == 0)
 		d->since_ms = now_ms;
 	struct queue_job *j;
 	if (outcome_site(d->shard->config, why, d->failures, now_ms, shard_random(d->shard), &d->held_until_ms) == OUTCOME_DEFER) {
 		log_held(d);
-		release(d);                     /* first: the row is there, so that parking does not make it due */
 	} else {
 		d->failures = 0;                /* all bounce; what is still in the store follows page by page */
 		d->since_ms = d->held_until_ms = 0;
 	}
 	while ((j = pop_waiting(d)))
 		wait_in_store(d, j);
+	if (held(d))
+		release(d);                     /* behind what was parked: the row tells how long all of it waits */
 	kick(d);
 }
 
@@ -150,8 +156,10 @@ void destination_works(struct destination *d)
 	}
 	d->failures = 0;
 	d->since_ms = d->held_until_ms = 0;
-	d->rechecked = false;
+	d->rechecked = d->failing = false;
 	d->last = SP_FAIL_OK;
+	if (d->window < (size_t)d->shard->config->delivery.concurrency)
+		d->window++;
 }
 
 /* --- the plan --- */
@@ -196,7 +204,8 @@ static void make_plan(struct destination *d, bool fresh)
 {
 	if (d->making)
 		return;
-	d->making = plan_make(d->shard, d->name, fresh, on_plan, d);
+	bool patient = d->since_ms == 0 || core_clock_wall_ms() - d->since_ms < FIRST_CONTACT_MS;
+	d->making = plan_make(d->shard, d->name, fresh, patient, on_plan, d);
 }
 
 /* --- pages from the store --- */
@@ -266,7 +275,9 @@ static void rest(struct destination *d)
 /* A site that failed is tried with one session until it works again. */
 static unsigned sessions_allowed(const struct destination *d)
 {
-	return d->failures > 0 ? 1 : (unsigned)d->shard->config->delivery.concurrency;
+	if (d->failing)
+		return 0;
+	return d->failures > 0 ? 1 : (unsigned)sp_min(d->window, (size_t)d->shard->config->delivery.concurrency);
 }
 
 static void start_sessions(struct destination *d)
@@ -336,6 +347,7 @@ void destination_give(struct shard *s, const char *name, struct queue_job *job)
 	}
 	if (held(d)) {
 		wait_in_store(d, job);
+		release(d);
 		return;
 	}
 	if (d->more || d->waiting_count >= WAITING_MAX || memory_short(s)) {    /* behind what waits longer */
@@ -405,6 +417,7 @@ struct queue_job *destination_next(struct destination *d)
 		make_plan(d, false);
 		return NULL;
 	}
+	d->failing = false;                     /* whoever asks has a session that may carry mail */
 	struct queue_job *j = pop_waiting(d);
 	if (j) {
 		sp_list_push_back(&d->inflight, &j->link);
@@ -428,12 +441,13 @@ void destination_session_idle(struct destination *d)
 
 void destination_session_over(struct destination *d, const struct sp_fail *why)
 {
-	if (!sp_failed(why) || d->session_count > 0) {          /* done, or others still try: not the site */
+	if (!sp_failed(why) || why->kind == SP_FAIL_SHUTDOWN) {
+		d->failing = d->failing && d->session_count > 0;
 		kick(d);
 		return;
 	}
-	if (why->kind == SP_FAIL_SHUTDOWN) {
-		kick(d);
+	if (d->session_count > 0) {             /* others still try, or serve: it is not the site yet, but no new ones now */
+		d->failing = true;
 		return;
 	}
 	/* RFC 8461 5.1: before mail is given up because of a policy, the policy is looked up afresh. */
@@ -453,6 +467,8 @@ void destination_settled(struct destination *d, struct queue_job *job, bool left
 	if (waits)
 		park(d, job);
 	d->taken |= left;
+	if (left && held(d))
+		release(d);                     /* it may have been the first to be at rest, with a row that says "at once" */
 	queue_job_free(job);
 	kick(d);
 }

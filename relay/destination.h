@@ -24,8 +24,10 @@ struct destination {
 	struct sp_link sessions;                /* of struct delivery */
 	struct sp_link pool;                    /* of struct delivery: those that wait for work */
 	unsigned session_count, pool_count;
+	size_t window;                          /* sessions allowed by experience; delivery.concurrency is above it */
 	struct plan *plan;                      /* one ref; NULL: none yet */
 	struct plan_making *making;
+	bool failing;                           /* a session came to nothing while others go on: no new ones until that is clear */
 	bool rechecked;                         /* the policy host was asked again in this attempt */
 	struct resume_memory resume;
 	unsigned failures;                      /* of the site in a row */

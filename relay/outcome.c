@@ -72,13 +72,19 @@ enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, un
 {
 	struct queue_retry retry = config_retry(c);
 	*next_at_ms = now_ms + queue_retry_wait_ms(&retry, failures ? failures : 1, random);
-	/* A site is given up only by what DNS says for good; whatever a host said or did to the session may pass. */
-	return fail->kind == SP_FAIL_DNS && fail->permanent ? OUTCOME_BOUNCE : OUTCOME_DEFER;
+	return outcome_of_session(fail).permanent ? OUTCOME_BOUNCE : OUTCOME_DEFER;
 }
 
 bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain)
 {
 	return site && !uncertain && fail->kind != SP_FAIL_STORE && fail->kind != SP_FAIL_SHUTDOWN;
+}
+
+struct sp_fail outcome_of_session(const struct sp_fail *fail)
+{
+	struct sp_fail told = *fail;
+	told.permanent = fail->permanent && fail->kind == SP_FAIL_DNS;
+	return told;
 }
 
 static int weight(const struct sp_fail *f)

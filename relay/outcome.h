@@ -33,6 +33,10 @@ enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, un
  * it (a duplicate is worse than a delay), not when the peer judged the mail. */
 bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain);
 
+/* What a host said or did to a session is no judgement of the mail: the failure as it is told of mail that had no other. Only what DNS says for good
+ * stays permanent. */
+struct sp_fail outcome_of_session(const struct sp_fail *fail);
+
 /* Of two failures of one attempt, the one to tell the operator and the sender: what a policy refused before what did not answer. */
 bool outcome_worse(const struct sp_fail *a, const struct sp_fail *b);
 

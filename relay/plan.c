@@ -35,6 +35,7 @@ struct plan_making {
 	struct host_query hosts[2 * PLAN_HOSTS_MAX];
 	struct core_timer *later;               /* when everything was known at once */
 	uint32_t ttl_s;
+	bool patient;
 };
 
 struct plan *plan_ref(struct plan *p)
@@ -69,7 +70,7 @@ static void complete(struct plan_making *m)
 {
 	struct plan *p = m->plan;
 	judge_hosts(p);
-	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer))
+	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && m->patient)
 		p->fail = p->finding.defer;
 	uint32_t good_s = sp_failed(&p->fail) ? GOOD_FAILED_S : (uint32_t)sp_max(sp_min(m->ttl_s, GOOD_MAX_S), GOOD_MIN_S);
 	p->good_until_ms = core_clock_mono_ms() + (uint64_t)good_s * 1000;
@@ -112,7 +113,8 @@ static void add_address(struct plan_making *m, struct plan_host *h, const struct
 		char text[SP_ADDR_TEXT];
 		sp_fail_set(&h->fail, SP_FAIL_DNS, "%s is at %s, which is not a public address; delivery.allow_private can allow its network",
 		            h->label, sp_addr_ip_str(found, text));
-		snprintf(h->fail.esc, sizeof(h->fail.esc), "4.4.4");
+		h->fail.permanent = m->target.kind == ROUTE_LITERAL;            /* what is in the DNS may be mended, this not */
+		snprintf(h->fail.esc, sizeof(h->fail.esc), h->fail.permanent ? "5.4.4" : "4.4.4");
 		return;
 	}
 	h->addrs[h->addr_count] = *found;
@@ -304,11 +306,12 @@ static void start(struct plan_making *m, bool fresh)
 	}
 }
 
-struct plan_making *plan_make(struct shard *s, const char *destination, bool fresh,
+struct plan_making *plan_make(struct shard *s, const char *destination, bool fresh, bool patient,
                               void (*done)(void *owner, struct plan *p), void *owner)
 {
 	struct plan_making *m = sp_alloc(sizeof(*m));
-	*m = (struct plan_making){ .shard = s, .done = done, .owner = owner, .waiting = 1, .ttl_s = GOOD_MAX_S };
+	*m = (struct plan_making){ .shard = s, .done = done, .owner = owner, .waiting = 1, .patient = patient,
+	                            .ttl_s = GOOD_MAX_S };
 	m->plan = sp_alloc(sizeof(*m->plan));
 	m->plan->refs = 1;
 	sts_finding_init(&m->plan->finding);

@@ -34,8 +34,8 @@ struct plan {
 };
 
 struct plan_making;             /* opaque: one being made */
-/* Makes the plan for `destination`. `fresh`: ask the policy host again. One call of `done`, on a later turn, with one ref. */
-struct plan_making *plan_make(struct shard *s, const char *destination, bool fresh,
+/* Makes the plan for `destination`. `fresh`: ask the policy host again. `patient`: sts.first_contact: defer may still hold the mail. One call of `done`, on a later turn, with one ref. */
+struct plan_making *plan_make(struct shard *s, const char *destination, bool fresh, bool patient,
                               void (*done)(void *owner, struct plan *p), void *owner);
 void plan_cancel(struct plan_making *m);        /* silence; NULL is fine; not after done */
 struct plan *plan_ref(struct plan *p);
