@@ -15,7 +15,7 @@
 #define SESSION_MS (20 * 60 * 1000)     /* a whole session, and a second for each 500 octets (DESIGN.md, limits) */
 #define MS_AN_OCTET 2
 #define IDLE_MS 5000                    /* in the pool */
-#define IDLE_MAX 512                    /* sessions of a shard in pools */
+#define IDLE_MAX 200                    /* sessions of a shard in pools */
 #define UNSENT_MAX (256 * 1024)         /* octets handed to the connection and not yet sent, before more content is */
 #define PIECE_MAX 65536                 /* of content at a time */
 #define LINGER_MS 5000
@@ -775,12 +775,6 @@ void delivery_resume(struct delivery *pub)
 	leave_pool(y);
 	core_timer_stop(y->timer);
 	drive(y, &none);
-}
-
-bool delivery_is_coming(const struct delivery *pub)
-{
-	const struct delivery_state *y = pub->state;
-	return y->job == NULL && !sp_link_used(&pub->pool) && y->messages == 0 && !y->stopping;
 }
 
 void delivery_stop(struct delivery *pub)

@@ -20,8 +20,6 @@ struct delivery {
 void delivery_start(struct destination *d, struct plan *p);
 /* One of the pool: there is work again. */
 void delivery_resume(struct delivery *y);
-/* Neither idle nor with a message in hand: it will ask for one. */
-bool delivery_is_coming(const struct delivery *y);
 /* No further message; what is being sent may end. */
 void delivery_stop(struct delivery *y);
 /* At once: the message in hand stays in the store. */

@@ -13,11 +13,14 @@
 #define LOAD_MESSAGES 100               /* of a page */
 #define LOAD_OCTETS (4 * 1024 * 1024)   /* bodies of a page */
 #define WINDOW_FIRST 5                  /* sessions to a site that is not known yet; one more for each transaction that went well */
+#define SESSION_BACKLOG 8               /* messages waiting for each session, before there is another */
+#define NUDGE_MS 250
 #define FIRST_CONTACT_MS (4 * 3600 * 1000)      /* sts.first_contact: defer holds mail for so long; then it goes as without a policy */
 #define QUIET_MS 60000                  /* a quiet destination keeps its plan for so long */
 #define QUIET_MAX 10000                 /* quiet destinations of a shard */
 
 static void kick(struct destination *d);
+static void on_nudge(void *owner);
 
 /* --- making and finding --- */
 
@@ -32,6 +35,7 @@ static void free_destination(struct destination *d)
 	sp_assert(d->session_count == 0 && sp_list_empty(&d->inflight) && !d->loading);
 	sp_map_remove(&d->shard->destinations, &d->node);
 	sp_list_remove(&d->idle);
+	core_timer_close(d->nudge);
 	plan_cancel(d->making);
 	plan_unref(d->plan);
 	resume_clear(&d->resume);
@@ -55,6 +59,7 @@ static struct destination *get(struct shard *s, const char *name)
 	sp_list_init(&d->sessions);
 	sp_list_init(&d->pool);
 	d->window = WINDOW_FIRST;
+	d->nudge = core_timer_new(s->loop, on_nudge, d);
 	resume_init(&d->resume);
 	sp_map_insert(&s->destinations, &d->node, sp_str_of(d->name));
 	return d;
@@ -280,16 +285,29 @@ static unsigned sessions_allowed(const struct destination *d)
 	return d->failures > 0 ? 1 : (unsigned)sp_min(d->window, (size_t)d->shard->config->delivery.concurrency);
 }
 
+static bool may_start(const struct destination *d)
+{
+	return d->session_count < sessions_allowed(d);
+}
+
+/* A session costs a handshake and carries hundreds of messages a second: one is begun for the first message, another for each SESSION_BACKLOG that wait, and
+ * one more whenever somebody has waited for NUDGE_MS, since then those that there are do not keep up. */
 static void start_sessions(struct destination *d)
 {
-	/* Sessions on their way to READY will take one waiting job each. */
-	size_t coming = 0;
-	SP_LIST_EACH(&d->sessions, l)
-		coming += delivery_is_coming(sp_container_of(l, struct delivery, link));
-	for (; d->waiting_count > coming && d->pool_count > 0; coming++)
+	for (unsigned idle = d->pool_count; idle > 0 && d->pool_count > 0 && d->waiting_count > 0; idle--)
 		delivery_resume(sp_container_of(sp_list_first(&d->pool), struct delivery, pool));
-	for (; d->waiting_count > coming && d->session_count < sessions_allowed(d); coming++)
+	while (may_start(d) && d->waiting_count > (size_t)d->session_count * SESSION_BACKLOG)
 		delivery_start(d, d->plan);
+	if (d->waiting_count > 0 && may_start(d) && !core_timer_running(d->nudge))
+		core_timer_start(d->nudge, NUDGE_MS);
+}
+
+static void on_nudge(void *owner)
+{
+	struct destination *d = owner;
+	if (d->waiting_count > 0 && !held(d) && plan_good(d) && !sp_failed(&d->plan->fail) && may_start(d))
+		delivery_start(d, d->plan);
+	kick(d);
 }
 
 static void kick(struct destination *d)
@@ -506,6 +524,7 @@ static void stop_one(struct sp_map_node *n, void *arg)
 {
 	(void)arg;
 	struct destination *d = sp_container_of(n, struct destination, node);
+	core_timer_stop(d->nudge);
 	plan_cancel(d->making);
 	d->making = NULL;
 	retire_sessions(d);

@@ -25,6 +25,7 @@ struct destination {
 	struct sp_link pool;                    /* of struct delivery: those that wait for work */
 	unsigned session_count, pool_count;
 	size_t window;                          /* sessions allowed by experience; delivery.concurrency is above it */
+	struct core_timer *nudge;               /* mail has waited for a while: one more session */
 	struct plan *plan;                      /* one ref; NULL: none yet */
 	struct plan_making *making;
 	bool failing;                           /* a session came to nothing while others go on: no new ones until that is clear */
