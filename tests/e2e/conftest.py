@@ -115,6 +115,13 @@ def relay(world, start_relay):
 
 
 @pytest.fixture
+def single(relay):
+    """The relay says QUIT after each message, so that the next one meets the host as it is then."""
+    relay.write_config(delivery={"messages_per_session": 1})
+    return relay.restart()
+
+
+@pytest.fixture
 def send(relay):
     """Hands a message to the relay: send(recipients, data=None, sender=...) is its queue identifier."""
     return lambda recipients, *args, **named: submit(relay.address, recipients, *args, **named)

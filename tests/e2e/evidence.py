@@ -1,6 +1,7 @@
 """What the tests look at to say what happened: the message as received, and the relay's log of the attempt."""
 
 import re
+import time
 
 
 def same_message(got, sent, queue_id=None):
@@ -31,3 +32,8 @@ def failure(event):
 def policy(event):
     """The policy that an attempt's event says applied: sts/enforce, sts/testing, sts/none, none."""
     return event["policy"]
+
+
+def let_dns_age():
+    """What DNS said is used for a second at least, whatever its time to live: this is a little longer."""
+    time.sleep(1.3)

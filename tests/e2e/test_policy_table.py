@@ -24,7 +24,8 @@ FAULTS = {
     "name-in-cn-only": (lambda world, name: world.honest().but(certificate=world.ca.cn_only(name)),
                         "certificate-host-mismatch"),
     "expired": (lambda world, name: world.honest().but(certificate=world.ca.expired(name)), "certificate-expired"),
-    "not-yet-valid": (lambda world, name: world.honest().but(certificate=world.ca.not_yet_valid(name)), "certificate-expired"),
+    "not-yet-valid": (lambda world, name: world.honest().but(certificate=world.ca.not_yet_valid(name)),
+                      "certificate-not-trusted"),
     "self-signed": (lambda world, name: world.honest().but(certificate=world.ca.self_signed(name)), "certificate-not-trusted"),
     "other-ca": (lambda world, name: world.honest().but(certificate=world.other_ca.good(name)), "certificate-not-trusted"),
     "no-intermediate": (lambda world, name: world.honest().but(certificate=world.ca.without_intermediate(name)),
@@ -101,7 +102,7 @@ def test_unfetchable_policy_delivers_opportunistically(world, relay, send, kind,
 
 @pytest.mark.parametrize("loss", ["record-gone", "record-nxdomain", "record-servfail", "record-refused", "record-doubled",
                                   "new-id-but-no-document", "new-id-but-bad-certificate", "new-id-but-not-a-policy"])
-def test_cached_policy_rules_when_it_cannot_be_confirmed(world, relay, send, loss):
+def test_cached_policy_rules_when_it_cannot_be_confirmed(world, relay, single, send, loss):
     domain = world.domain().policy()
     host = domain.mx()
     send(domain.user())

@@ -5,10 +5,12 @@ Runs inside the laboratory (conf/demo does that). Ends with status 0 only if eve
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 
 from lab.client import message, submit
@@ -16,7 +18,7 @@ from lab.relay import Relay
 from lab.world import World
 
 COLUMNS = ("domain", "policy", "what the peer showed", "what happened", "why")
-WAIT_S = 20
+WAIT_S = 20         # for what comes of a message
 
 
 class Case:
@@ -47,18 +49,20 @@ def cases(world):
     ]
 
 
-def row(case_name, event):
+def row(name, event):
     """What the relay's log says of an attempt, as the table shows it."""
-    shown = " ".join(str(event[key]) for key in ("tls", "cipher") if event.get(key)) or "no TLS"
+    shown = " ".join(event[key] for key in ("tls", "cipher") if event.get(key)) or "no TLS"
     if event.get("cert"):
-        shown += f", certificate {event['cert']}"
+        shown += f", certificate {event['cert'].removeprefix('certificate-')}"
     if not event.get("ip"):
         shown = "(not connected)"
-    why = event.get("why") or event.get("reply") or ""
-    return case_name, event.get("policy", "-"), shown, event["result"], why
+    # The log repeats in full which policy it was, for those who have no table.
+    why = re.sub(r"^\S+ does not satisfy the domain's MTA-STS policy \([^)]*\): | \(mode [^)]*\)", "",
+                 event.get("why") or event.get("reply") or "")
+    return name, event.get("policy", "-"), shown, event["result"], why
 
 
-def faults(case, event, identifier, sent):
+def faults(case, event, sent):
     """What is not as it must be: the log's evidence, and what really came to the host."""
     found = (event["result"], event.get("policy"), event.get("fault"))
     if found != case.want:
@@ -72,12 +76,17 @@ def faults(case, event, identifier, sent):
 
 
 def table(rows):
-    """Prints rows in columns; the last one is as wide as it likes."""
+    """Prints rows in columns; the last one is broken into lines."""
     widths = [max(len(r[i]) for r in rows) for i in range(len(COLUMNS) - 1)]
+    rest = max(40, shutil.get_terminal_size((160, 24)).columns - sum(widths) - 2 * len(widths))
+    indent = " " * (sum(widths) + 2 * len(widths))
     for number, cells in enumerate(rows):
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths)), cells[-1]]).rstrip())
+        last = textwrap.wrap(cells[-1], rest) or [""]
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths)), last[0]]).rstrip())
+        for more in last[1:]:
+            print(indent + more)
         if number == 0:
-            print("  ".join("-" * width for width in [*widths, len(cells[-1])]))
+            print("  ".join("-" * width for width in [*widths, rest]))
 
 
 def say(text):
@@ -97,7 +106,7 @@ def follow(relay, seen):
         time.sleep(0.3)
 
 
-def by_hand(relay, folder):
+def by_hand(relay):
     host, port = relay.address
     print(f"""
 The relay is up. Send mail through it from another terminal, as root:
@@ -129,14 +138,14 @@ def run(options, folder):
             name = str(case.domain)
             event = relay.wait_delivery(name, timeout=WAIT_S, id=identifiers[name])
             lines.append(row(name, event))
-            wrong += faults(case, event, identifiers[name], sent[name])
+            wrong += faults(case, event, sent[name])
         table(lines)
         print()
         for fault in wrong:
             print(f"WRONG: {fault}")
         say("every row is as it must be" if not wrong else f"{len(wrong)} things are not as they must be")
         if options.keep:
-            by_hand(relay, folder)
+            by_hand(relay)
             follow(relay, len(relay.deliveries()))
         return 1 if wrong else 0
     finally:

@@ -86,8 +86,10 @@ class Dialogue:
             raise Gone from None
         self.host.sockets.discard(old)
         self.host.sockets.add(self.sock)
-        self.session.tls = Tls(self.sock.version(), self.sock.cipher()[0], getattr(self.sock, "sni", None),
-                               self.sock.session_reused)
+        cipher = self.sock.cipher()
+        if cipher is None:                      # the peer has gone already
+            raise Gone
+        self.session.tls = Tls(self.sock.version(), cipher[0], getattr(self.sock, "sni", None), self.sock.session_reused)
 
     def on_mail(self, argument):
         def usual():

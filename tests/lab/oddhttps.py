@@ -88,7 +88,11 @@ def answer(body=b"", status="200 OK", kind="text/plain", headers=(), version="HT
         lines.append(f"Content-Length: {len(body)}")
     lines += [*headers, "Connection: close"]
     data = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-    return lambda connection, stopping: connection.sendall(data)
+
+    def behave(connection, _stopping):
+        connection.sendall(data)
+        connection.unwrap()             # close_notify: without it nobody knows that the end is the end
+    return behave
 
 
 def redirect(location, status="301 Moved Permanently"):
@@ -130,7 +134,7 @@ def hang():
 
 
 def raw(data):
-    """Exactly these bytes, then the end."""
+    """Exactly these bytes, then the end of the connection, without a close_notify."""
     return lambda connection, stopping: connection.sendall(data)
 
 

@@ -1,5 +1,6 @@
 """The relay under test: its configuration, its life, its log and its spool."""
 
+import contextlib
 import json
 import os
 import select
@@ -172,7 +173,7 @@ class Relay:
     def query(self, sql, *values):
         """Rows of a read-only query on the spool, as dictionaries. It works on a live spool and on one at rest."""
         path = f"{self.config['state_dir']}/spool.db"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(sql, values)]
 
