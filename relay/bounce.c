@@ -61,6 +61,7 @@ static struct queue_message *compose(struct shard *s, const struct queue_message
 	                      .recipients = recipients, .count = count, .original_header = header, .original_body = whole };
 	struct sp_buf text;
 	sp_buf_init(&text, DSN_MAX);
+	queue_store_in_hand(s->relay->store, s->index, m->id);
 	smtp_dsn_write(&d, &text);
 	if (sp_buf_failed(&text)) {             /* very many recipients with very long replies: without what was sent */
 		sp_buf_clear(&text);
@@ -69,6 +70,7 @@ static struct queue_message *compose(struct shard *s, const struct queue_message
 		smtp_dsn_write(&d, &text);
 	}
 	struct queue_message *dsn = as_message(s, id, &text);
+	queue_store_in_hand(s->relay->store, s->index, 0);
 	struct sp_log l;
 	sp_log_begin(&l, SP_LOG_INFO, m->name, "notice");
 	sp_log_cstr(&l, "action", action == SMTP_DSN_FAILED ? "failed" : "delayed");

@@ -424,6 +424,7 @@ static void flush(struct delivery_state *y)
 static void begin_job(struct delivery_state *y)
 {
 	struct queue_job *j = y->job;
+	queue_store_in_hand(y->shard->relay->store, y->shard->index, j->message->id);
 	y->job_ms = core_clock_mono_ms();
 	y->first_job = y->messages == 0;
 	y->body_at = 0;
@@ -639,8 +640,13 @@ static void on_close(struct delivery_state *y)
 	}
 }
 
-/* Does what the engine wants until it waits for the network. May free y: the last thing a caller does. */
-static void drive(struct delivery_state *y, struct sp_str *in)
+static void mark_in_hand(const struct shard *s, const struct queue_job *job)
+{
+	queue_store_in_hand(s->relay->store, s->index, job ? job->message->id : 0);
+}
+
+/* Does what the engine wants until it waits for the network. May free y. */
+static void do_wants(struct delivery_state *y, struct sp_str *in)
 {
 	for (;;) {
 		switch (smtp_client_next(y->client, in)) {
@@ -676,6 +682,15 @@ static void drive(struct delivery_state *y, struct sp_str *in)
 			return;
 		}
 	}
+}
+
+/* The last thing a caller does. A message that brings us down is found in hand at the next start. */
+static void drive(struct delivery_state *y, struct sp_str *in)
+{
+	const struct shard *s = y->shard;
+	mark_in_hand(s, y->job);
+	do_wants(y, in);
+	mark_in_hand(s, NULL);
 }
 
 /* --- the connection --- */
