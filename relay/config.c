@@ -2,9 +2,9 @@
  * We take libyaml itself, not libcyaml over it: libcyaml stops at the first fault, and an operator wants to see all of them. */
 #include "relay/config.h"
 
-#include "core/dnsmsg.h"
 #include "relay/config_lists.h"
 #include "relay/config_rows.h"
+#include "smtp/address.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -63,7 +63,7 @@ static void read_list_row(struct conf_reader *r, const struct conf_row *row, yam
 	}
 	conf_clear(r->c, row);
 	conf_set_default(r->c, row);
-	for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top; i++) {
+	for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top && !conf_enough(r); i++) {
 		yaml_node_t *item = yaml_document_get_node(r->doc, *i);
 		struct sp_buf why;
 		sp_buf_init(&why, 2048);
@@ -75,7 +75,7 @@ static void read_list_row(struct conf_reader *r, const struct conf_row *row, yam
 	}
 }
 
-static void read_row(struct conf_reader *r, const struct conf_row *row, yaml_node_t *value)
+static void read_row_value(struct conf_reader *r, const struct conf_row *row, yaml_node_t *value)
 {
 	if (row->type == CONF_NETS || row->type == CONF_ADDRS) {
 		read_list_row(r, row, value);
@@ -88,6 +88,13 @@ static void read_row(struct conf_reader *r, const struct conf_row *row, yaml_nod
 	else if (!conf_set(r->c, row, conf_scalar(value), &why))
 		conf_problem(r, value, "%s", sp_buf_cstr(&why));
 	sp_buf_clear(&why);
+}
+
+static void read_row(struct conf_reader *r, const struct conf_row *row, yaml_node_t *value)
+{
+	unsigned before = r->count;
+	read_row_value(r, row, value);
+	r->rows[row - conf_rows] = (struct conf_seen){ .at = value, .bad = r->count > before };
 }
 
 static void unknown_key(struct conf_reader *r, yaml_node_t *key, const char *path)
@@ -108,13 +115,17 @@ static void unknown_key(struct conf_reader *r, yaml_node_t *key, const char *pat
 	}
 	if (*path == '\0')
 		sp_buf_adds(&known, " listen routes");
-	conf_problem(r, key, "there is no key '%.*s'%s%s; known here:%s", SP_STR_ARG(conf_scalar(key)), *path ? " in " : "", path,
+	conf_problem(r, key, "there is no key '%.*s'%s%s; known here:%s", SP_STR_ARG(conf_shown(conf_scalar(key))), *path ? " in " : "", path,
 	             sp_buf_cstr(&known));
 	sp_buf_clear(&known);
 }
 
 static void read_pair(struct conf_reader *r, yaml_node_t *key, yaml_node_t *value, const char *path)
 {
+	if (sp_str_contains(conf_scalar(key), '.')) {           /* "limits.memory: 1G" would be a second way to say it, and say it twice */
+		unknown_key(r, key, path);
+		return;
+	}
 	struct sp_buf full;
 	sp_buf_init(&full, 256);
 	join_path(&full, path, conf_scalar(key));
@@ -137,56 +148,106 @@ static void read_mapping(struct conf_reader *r, yaml_node_t *map, const char *pa
 		conf_problem(r, map, "%s: takes a group of keys", *path ? path : "the file");
 		return;
 	}
-	yaml_node_pair_t *start = map->data.mapping.pairs.start;
-	for (yaml_node_pair_t *i = start; i < map->data.mapping.pairs.top; i++) {
+	for (yaml_node_pair_t *i = map->data.mapping.pairs.start; i < map->data.mapping.pairs.top && !conf_enough(r); i++) {
 		yaml_node_t *key = yaml_document_get_node(r->doc, i->key);
-		if (key->type != YAML_SCALAR_NODE) {
+		if (key->type != YAML_SCALAR_NODE)
 			conf_problem(r, key, "a key is not a plain word");
-			continue;
-		}
-		bool twice = false;
-		for (yaml_node_pair_t *j = start; j < i && !twice; j++) {
-			yaml_node_t *other = yaml_document_get_node(r->doc, j->key);
-			twice = other->type == YAML_SCALAR_NODE && sp_str_eq(conf_scalar(other), conf_scalar(key));
-		}
-		if (twice)
-			conf_problem(r, key, "'%.*s' is there twice", SP_STR_ARG(conf_scalar(key)));
+		else if (conf_is_repeat(r, map, i))
+			conf_problem(r, key, "'%.*s' is there twice", SP_STR_ARG(conf_shown(conf_scalar(key))));
 		else
 			read_pair(r, key, yaml_document_get_node(r->doc, i->value), path);
 	}
 }
 
-/* What rows cannot say alone. */
+/* --- what rows cannot say alone --- */
+
+static const struct conf_seen *seen(const struct conf_reader *r, const char *path)
+{
+	const struct conf_row *row = conf_row_find(sp_str_of(path));
+	sp_assert(row);
+	return &r->rows[row - conf_rows];
+}
+
+/* Of two rows that do not go together: where to say so, which is where the second one stands in the file, else the first one.
+ * A row whose own problem is told has its default, so nothing is said of that. */
+static bool both_sound(const struct conf_reader *r, const char *first, const char *second, const yaml_node_t **at)
+{
+	const struct conf_seen *a = seen(r, first), *b = seen(r, second);
+	*at = b->at ? b->at : a->at;
+	return !a->bad && !b->bad;
+}
+
 static void check_hostname(struct conf_reader *r)
 {
 	struct config *c = r->c;
-	const char *from = "hostname";
+	const struct conf_seen *row = seen(r, "hostname");
+	if (row->bad)
+		return;
+	const char *from = "hostname", *why;
 	if (c->hostname[0] == '\0') {
 		struct utsname u;
 		free(c->hostname);
 		c->hostname = sp_strdup(uname(&u) == 0 ? u.nodename : "");
 		from = "hostname is not set, and the system's name";
 	}
-	sp_lower_in_place(c->hostname);
-	struct sp_str h = sp_str_of(c->hostname);
-	if (!core_dns_name_ok(h) || !sp_str_contains(h, '.'))
-		conf_problem(r, NULL, "%s '%s' is not fully qualified; set hostname: relay.example.com (the name that this relay's address "
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	const char *name = smtp_domain_ascii(sp_str_of(c->hostname), &arena, &why);
+	if (name == NULL || strchr(name, '.') == NULL) {
+		conf_problem(r, row->at, "%s '%s' is not fully qualified; set hostname: relay.example.com (the name that this relay's address "
 		             "resolves back to)", from, c->hostname);
+	} else {
+		free(c->hostname);
+		c->hostname = sp_strdup(name);
+	}
+	sp_arena_clear(&arena);
 }
 
 static void check_whole(struct conf_reader *r)
 {
 	struct config *c = r->c;
+	const yaml_node_t *at;
 	check_hostname(r);
 	if (c->state_dir[0] != '/')
-		conf_problem(r, NULL, "state_dir: '%s' is not an absolute path", c->state_dir);
-	if (c->delivery.retry.max_ms < c->delivery.retry.first_ms)
-		conf_problem(r, NULL, "delivery.retry.max is less than delivery.retry.first");
+		conf_problem(r, seen(r, "state_dir")->at, "state_dir: '%s' is not an absolute path", c->state_dir);
+	if (both_sound(r, "delivery.retry.first", "delivery.retry.max", &at) && c->delivery.retry.max_ms < c->delivery.retry.first_ms)
+		conf_problem(r, at, "delivery.retry.max is less than delivery.retry.first");
+	if (both_sound(r, "limits.memory", "limits.inline_body", &at) && c->limits.inline_body > c->limits.memory / 4)
+		conf_problem(r, at, "limits.inline_body is more than a quarter of limits.memory");
 	if (c->delivery.delay_notice_ms >= c->delivery.expire_ms)
 		c->delivery.delay_notice_ms = 0;                /* nobody is told of a delay after the bounce */
-	if (c->limits.inline_body > c->limits.memory / 4)
-		conf_problem(r, NULL, "limits.inline_body is more than a quarter of limits.memory");
 	conf_lists_finish(r);
+}
+
+/* Where libyaml stopped. Of what it cannot read at all (not UTF-8) it tells the octet only. */
+static size_t line_of(const yaml_parser_t *parser, struct sp_str text)
+{
+	if (parser->error != YAML_READER_ERROR)
+		return parser->problem_mark.line + 1;
+	size_t line = 1;
+	for (size_t i = 0; i < sp_min(text.len, parser->problem_offset); i++)
+		line += text.p[i] == '\n';
+	return line;
+}
+
+static void not_yaml(const yaml_parser_t *parser, struct sp_str text, const char *name, struct sp_buf *problems)
+{
+	sp_buf_printf(problems, "%s:%zu: not YAML: %s%s%s\n", name, line_of(parser, text), parser->context ? parser->context : "",
+	              parser->context ? ", " : "", parser->problem ? parser->problem : "cannot be read");
+}
+
+/* What stands behind the document would be passed over in silence. */
+static bool nothing_follows(yaml_parser_t *parser, struct sp_str text, const char *name, struct sp_buf *problems)
+{
+	yaml_document_t next;
+	if (!yaml_parser_load(parser, &next)) {
+		not_yaml(parser, text, name, problems);
+		return false;
+	}
+	bool ok = yaml_document_get_root_node(&next) == NULL;
+	if (!ok)
+		sp_buf_printf(problems, "%s:%zu: a second document begins here; a configuration is one\n", name, next.start_mark.line + 1);
+	yaml_document_delete(&next);
+	return ok;
 }
 
 static bool load_document(struct sp_str text, const char *name, yaml_document_t *doc, struct sp_buf *problems)
@@ -198,10 +259,12 @@ static bool load_document(struct sp_str text, const char *name, yaml_document_t 
 	}
 	yaml_parser_set_input_string(&parser, (const unsigned char *)(text.len ? text.p : ""), text.len);
 	bool ok = yaml_parser_load(&parser, doc);
-	if (!ok)
-		sp_buf_printf(problems, "%s:%zu: not YAML: %s%s%s\n", name, parser.problem_mark.line + 1,
-		              parser.context ? parser.context : "", parser.context ? ", " : "",
-		              parser.problem ? parser.problem : "cannot be read");
+	if (!ok) {
+		not_yaml(&parser, text, name, problems);
+	} else if (yaml_document_get_root_node(doc) && !nothing_follows(&parser, text, name, problems)) {
+		yaml_document_delete(doc);
+		ok = false;
+	}
 	yaml_parser_delete(&parser);
 	return ok;
 }
@@ -211,12 +274,15 @@ struct config *config_parse(struct sp_str text, const char *name, struct sp_buf 
 	yaml_document_t doc;
 	if (!load_document(text, name, &doc, problems))
 		return NULL;
-	struct conf_reader r = { .c = config_new(), .doc = &doc, .name = name, .problems = problems };
+	struct conf_reader r = { .c = config_new(), .doc = &doc, .name = name, .problems = problems,
+	                         .rows = sp_alloc_array(conf_row_count, sizeof(*r.rows)) };
 	yaml_node_t *top = yaml_document_get_root_node(&doc);
 	if (top)                                /* an empty file is all defaults */
 		read_mapping(&r, top, "");
-	check_whole(&r);
+	if (!conf_enough(&r))
+		check_whole(&r);
 	yaml_document_delete(&doc);
+	free(r.rows);
 	if (r.count == 0)
 		return r.c;
 	config_unref(r.c);

@@ -9,6 +9,11 @@
 
 void conf_problem(struct conf_reader *r, const yaml_node_t *at, const char *fmt, ...)
 {
+	if (++r->count > CONF_PROBLEMS_MAX) {
+		if (r->count == CONF_PROBLEMS_MAX + 1)
+			sp_buf_printf(r->problems, "%s: more than %d problems; the rest was not read\n", r->name, CONF_PROBLEMS_MAX);
+		return;
+	}
 	va_list args;
 	struct sp_buf text;
 	sp_buf_init(&text, 4096);
@@ -22,12 +27,22 @@ void conf_problem(struct conf_reader *r, const yaml_node_t *at, const char *fmt,
 	sp_buf_add_printable(r->problems, sp_buf_str(&text));
 	sp_buf_addc(r->problems, '\n');
 	sp_buf_clear(&text);
-	r->count++;
 }
 
 struct sp_str conf_scalar(const yaml_node_t *n)
 {
 	return sp_str_make((const char *)n->data.scalar.value, n->data.scalar.length);
+}
+
+bool conf_is_repeat(const struct conf_reader *r, const yaml_node_t *map, const yaml_node_pair_t *at)
+{
+	struct sp_str key = conf_scalar(yaml_document_get_node(r->doc, at->key));
+	for (const yaml_node_pair_t *i = map->data.mapping.pairs.start; i < at; i++) {
+		const yaml_node_t *other = yaml_document_get_node(r->doc, i->key);
+		if (other->type == YAML_SCALAR_NODE && sp_str_eq(conf_scalar(other), key))
+			return true;
+	}
+	return false;
 }
 
 /* One key of a group in a list. Returns false if the key is unknown. */
@@ -39,11 +54,14 @@ static void read_group(struct conf_reader *r, yaml_node_t *group, const char *li
 		conf_problem(r, group, "%s: an item takes the keys:%s", list, known);
 		return;
 	}
-	for (yaml_node_pair_t *i = group->data.mapping.pairs.start; i < group->data.mapping.pairs.top; i++) {
+	for (yaml_node_pair_t *i = group->data.mapping.pairs.start; i < group->data.mapping.pairs.top && !conf_enough(r); i++) {
 		yaml_node_t *key = yaml_document_get_node(r->doc, i->key);
-		if (key->type != YAML_SCALAR_NODE || !read(r, item, conf_scalar(key), yaml_document_get_node(r->doc, i->value)))
-			conf_problem(r, key, "%s: there is no key '%.*s'; known here:%s", list,
-			             SP_STR_ARG(key->type == YAML_SCALAR_NODE ? conf_scalar(key) : SP_STR("?")), known);
+		if (key->type != YAML_SCALAR_NODE)
+			conf_problem(r, key, "%s: a key is not a plain word; known here:%s", list, known);
+		else if (conf_is_repeat(r, group, i))
+			conf_problem(r, key, "%s: '%.*s' is there twice", list, SP_STR_ARG(conf_shown(conf_scalar(key))));
+		else if (!read(r, item, conf_scalar(key), yaml_document_get_node(r->doc, i->value)))
+			conf_problem(r, key, "%s: there is no key '%.*s'; known here:%s", list, SP_STR_ARG(conf_shown(conf_scalar(key))), known);
 	}
 }
 
@@ -54,7 +72,7 @@ static void read_nets(struct conf_reader *r, const char *name, struct config_net
 		conf_problem(r, value, "%s: takes a list of networks, such as [10.0.0.0/8, \"::1/128\"]", name);
 		return;
 	}
-	for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top; i++) {
+	for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top && !conf_enough(r); i++) {
 		yaml_node_t *item = yaml_document_get_node(r->doc, *i);
 		struct sp_buf why;
 		sp_buf_init(&why, 1024);
@@ -114,6 +132,9 @@ static void read_listen(struct conf_reader *r, yaml_node_t *item)
 	read_group(r, item, "listen", LISTEN_KEYS, read_listen_key, l);
 	if (sp_addr_family(&l->address) == AF_UNSPEC && r->count == before)
 		conf_problem(r, item, "listen: an item needs an address, such as 127.0.0.1:2525");
+	for (size_t i = 0; i + 1 < r->c->listen.count && sp_addr_family(&l->address) != AF_UNSPEC; i++)
+		if (sp_addr_eq(&l->address, &r->c->listen.items[i].address))
+			conf_problem(r, item, "listen: the address is there twice");
 }
 
 /* --- routes --- */
@@ -134,17 +155,31 @@ static void set_route_domain(struct conf_reader *r, struct config_route *route, 
 	sp_arena_clear(&arena);
 }
 
-/* "mx.example.com:25", "mx.example.com", "192.0.2.1:25", "[2001:db8::1]:25" */
+#define VIA_PORT 25                     /* where none is written */
+
+/* "192.0.2.1:25", "192.0.2.1", "[2001:db8::1]:25", "[2001:db8::1]", "2001:db8::1" */
+static bool parse_via_address(struct sp_str s, struct sp_addr *out)
+{
+	if (sp_addr_parse(s, out))
+		return sp_addr_family(out) != AF_UNIX;
+	if (sp_take_char(&s, '[')) {
+		size_t end = sp_str_find(s, ']');
+		return end + 1 == s.len && sp_addr_parse_ip(sp_str_make(s.p, end), VIA_PORT, out);
+	}
+	return sp_addr_parse_ip(s, VIA_PORT, out);
+}
+
+/* The same, or "mx.example.com:25", "mx.example.com". */
 static bool parse_via(struct sp_str s, struct config_route *route, const char **why)
 {
 	struct sp_addr a;
 	char text[SP_ADDR_TEXT];
-	if (sp_addr_parse(s, &a) && sp_addr_family(&a) != AF_UNIX) {
+	if (parse_via_address(s, &a)) {
 		route->via_host = sp_strdup(sp_addr_literal_str(&a, text));
 		route->via_port = sp_addr_port(&a);
 		return route->via_port != 0;
 	}
-	uint64_t port = 25;
+	uint64_t port = VIA_PORT;
 	struct sp_str host = s;
 	size_t colon = sp_str_find(s, ':');
 	if (colon < s.len) {
@@ -191,7 +226,7 @@ static void read_route(struct conf_reader *r, yaml_node_t *item)
 	if (r->count == before && (route->domain == NULL || route->via_host == NULL))
 		conf_problem(r, item, "routes: an item needs both domain and via");
 	for (size_t i = 0; i + 1 < c->routes.count; i++)
-		if (route->domain && c->routes.items[i].domain && strcmp(route->domain, c->routes.items[i].domain) == 0)
+		if (route->domain && *route->domain && c->routes.items[i].domain && strcmp(route->domain, c->routes.items[i].domain) == 0)
 			conf_problem(r, item, "routes: the domain %s is there twice", route->domain);
 }
 
@@ -203,11 +238,13 @@ bool conf_lists_read(struct conf_reader *r, struct sp_str key, yaml_node_t *valu
 		sp_str_eq(key, SP_STR("listen")) ? read_listen : sp_str_eq(key, SP_STR("routes")) ? read_route : NULL;
 	if (read == NULL)
 		return false;
+	if (value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0)
+		return true;                    /* "routes:" with nothing under it: the default */
 	if (value->type != YAML_SEQUENCE_NODE) {
 		conf_problem(r, value, "%.*s: takes a list of groups", SP_STR_ARG(key));
 		return true;
 	}
-	for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top; i++)
+	for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top && !conf_enough(r); i++)
 		read(r, yaml_document_get_node(r->doc, *i));
 	return true;
 }
@@ -219,11 +256,6 @@ void conf_lists_finish(struct conf_reader *r)
 		bool ok = sp_addr_parse(SP_STR("127.0.0.1:2525"), &add_listen(c)->address);
 		sp_assert(ok);
 	}
-	for (size_t i = 0; i < c->listen.count; i++)
-		for (size_t j = 0; j < i; j++)
-			if (sp_addr_family(&c->listen.items[i].address) != AF_UNSPEC &&
-			    sp_addr_eq(&c->listen.items[i].address, &c->listen.items[j].address))
-				conf_problem(r, NULL, "listen: the same address is there twice");
 }
 
 void conf_lists_clear(struct config *c)

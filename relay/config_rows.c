@@ -122,7 +122,7 @@ static bool in_range(const struct conf_row *row, int64_t n, struct sp_str text, 
 {
 	if (n >= row->min && n <= row->max)
 		return true;
-	sp_buf_printf(why, "%s: %.*s is out of range; it takes ", row->path, SP_STR_ARG(text));
+	sp_buf_printf(why, "%s: %.*s is out of range; it takes ", row->path, SP_STR_ARG(conf_shown(text)));
 	print_range(row, why);
 	return false;
 }
@@ -148,7 +148,7 @@ static bool set_number(struct config *c, const struct conf_row *row, struct sp_s
 		form = "a number";
 	}
 	if (!ok) {
-		sp_buf_printf(why, "%s: '%.*s' is not %s", row->path, SP_STR_ARG(text), form);
+		sp_buf_printf(why, "%s: '%.*s' is not %s", row->path, SP_STR_ARG(conf_shown(text)), form);
 		return false;
 	}
 	if (!in_range(row, n, text, why))
@@ -165,7 +165,7 @@ static bool set_word(struct config *c, const struct conf_row *row, struct sp_str
 			return true;
 		}
 	}
-	sp_buf_printf(why, "%s: '%.*s' is none of:", row->path, SP_STR_ARG(text));
+	sp_buf_printf(why, "%s: '%.*s' is none of:", row->path, SP_STR_ARG(conf_shown(text)));
 	for (size_t i = 0; row->words[i]; i++)
 		sp_buf_printf(why, " %s", row->words[i]);
 	return false;
@@ -175,7 +175,7 @@ static bool set_float(struct config *c, const struct conf_row *row, struct sp_st
 {
 	double d;
 	if (!config_float(text, &d) || d * 1000 < (double)row->min || d * 1000 > (double)row->max) {
-		sp_buf_printf(why, "%s: '%.*s' is not a number from %g to %g", row->path, SP_STR_ARG(text),
+		sp_buf_printf(why, "%s: '%.*s' is not a number from %g to %g", row->path, SP_STR_ARG(conf_shown(text)),
 		              (double)row->min / 1000, (double)row->max / 1000);
 		return false;
 	}
@@ -211,7 +211,7 @@ bool conf_set(struct config *c, const struct conf_row *row, struct sp_str text, 
 	case CONF_BOOL:
 		if (config_bool(text, member(c, row)))
 			return true;
-		sp_buf_printf(why, "%s: '%.*s' is neither yes nor no", row->path, SP_STR_ARG(text));
+		sp_buf_printf(why, "%s: '%.*s' is neither yes nor no", row->path, SP_STR_ARG(conf_shown(text)));
 		return false;
 	case CONF_NETS:
 	case CONF_ADDRS:
@@ -226,7 +226,7 @@ static bool add_server(char **list, struct sp_str item, struct sp_buf *why)
 {
 	struct sp_addr a;
 	if (!sp_addr_parse_ip(item, 53, &a) && (!sp_addr_parse(item, &a) || sp_addr_family(&a) == AF_UNIX)) {
-		sp_buf_printf(why, "'%.*s' is not an address such as 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53", SP_STR_ARG(item));
+		sp_buf_printf(why, "'%.*s' is not an address such as 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53", SP_STR_ARG(conf_shown(item)));
 		return false;
 	}
 	struct sp_buf b;
@@ -292,7 +292,7 @@ bool conf_nets_add(struct config_nets *n, struct sp_str item, struct sp_buf *why
 	struct sp_net net;
 	if (!sp_net_parse(item, &net)) {
 		sp_buf_printf(why, "'%.*s' is not a network such as 10.0.0.0/8 or ::1/128 (the bits behind the length must be 0)",
-		              SP_STR_ARG(item));
+		              SP_STR_ARG(conf_shown(item)));
 		return false;
 	}
 	n->nets = sp_realloc(n->nets, (n->count + 1) * sizeof(*n->nets));
@@ -304,21 +304,46 @@ void conf_nets_print(const struct config_nets *n, struct sp_buf *out)
 {
 	char text[SP_ADDR_TEXT];
 	sp_buf_addc(out, '[');
-	for (size_t i = 0; i < n->count; i++)
-		sp_buf_printf(out, "%s\"%s/%u\"", i ? ", " : "", sp_addr_ip_str(&n->nets[i].addr, text), n->nets[i].bits);
+	for (size_t i = 0; i < n->count; i++) {
+		const struct sp_addr *a = &n->nets[i].addr;
+		bool mapped = sp_addr_family(a) == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
+		sp_buf_printf(out, "%s\"%s/%u\"", i ? ", " : "", sp_addr_ip_str(a, text), n->nets[i].bits + (mapped ? 96 : 0));
+	}
 	sp_buf_addc(out, ']');
+}
+
+/* The next character of UTF-8, which libyaml has checked. */
+static uint32_t take_character(const char **s)
+{
+	const uint8_t *p = (const uint8_t *)*s;
+	unsigned more = p[0] < 0xc0 ? 0 : p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : 3;
+	uint32_t c = more ? p[0] & (0x3fu >> more) : p[0];
+	size_t len = 1;
+	while (len <= more && (p[len] & 0xc0) == 0x80)
+		c = c << 6 | (p[len++] & 0x3fu);
+	*s += len;
+	return c;
+}
+
+/* May it stand for itself between quotes? Not what ends a line in YAML, nor what is no text (YAML 1.1 5.1). */
+static bool stands_for_itself(uint32_t c)
+{
+	return (c >= ' ' && c <= '~') || (c >= 0xa0 && c < 0xd800 && c != 0x2028 && c != 0x2029) ||
+	       (c >= 0xe000 && c < 0xfffe && c != 0xfeff) || c >= 0x10000;
 }
 
 void conf_print_string(const char *s, struct sp_buf *out)
 {
 	sp_buf_addc(out, '"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
+	while (*s) {
+		const char *start = s;
+		uint32_t c = take_character(&s);
+		if (c == '"' || c == '\\')
 			sp_buf_addc(out, '\\');
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			sp_buf_printf(out, "\\x%02x", (unsigned char)*s);
+		if (stands_for_itself(c))
+			sp_buf_add(out, sp_str_make(start, (size_t)(s - start)));
 		else
-			sp_buf_addc(out, *s);
+			sp_buf_printf(out, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
 	}
 	sp_buf_addc(out, '"');
 }
@@ -354,7 +379,7 @@ void conf_print(const struct config *c, const struct conf_row *row, struct sp_bu
 		sp_buf_adds(out, *(const bool *)at ? "yes" : "no");
 		break;
 	case CONF_FLOAT:
-		sp_buf_printf(out, "%.9g", *(const double *)at);
+		config_print_float(*(const double *)at, out);
 		break;
 	case CONF_WORD:
 		sp_buf_printf(out, "\"%s\"", row->words[*(const int64_t *)at - row->min]);

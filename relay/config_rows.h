@@ -32,6 +32,9 @@ void conf_clear(struct config *c, const struct conf_row *row);                  
 void conf_print(const struct config *c, const struct conf_row *row, struct sp_buf *out);        /* the value, as YAML */
 const char *conf_type_str(enum conf_type t);
 
+/* What a problem shows of a text: its start, for a problem must fit its line. */
+static inline struct sp_str conf_shown(struct sp_str text) { return sp_str_make(text.p, sp_min(text.len, 100)); }
+
 void conf_nets_clear(struct config_nets *n);
 SP_NODISCARD bool conf_nets_add(struct config_nets *n, struct sp_str item, struct sp_buf *why);
 void conf_nets_print(const struct config_nets *n, struct sp_buf *out);

@@ -2,6 +2,7 @@
 #include "relay/config_value.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 struct unit { const char *suffix; int64_t factor; };
 
@@ -95,4 +96,15 @@ void config_print_duration(int64_t ms, struct sp_buf *out)
 void config_print_size(int64_t octets, struct sp_buf *out)
 {
 	print_with_unit(octets, sizes, SP_COUNT(sizes), out);
+}
+
+void config_print_float(double d, struct sp_buf *out)
+{
+	char text[40];
+	size_t len = (size_t)snprintf(text, sizeof(text), "%.9f", d);           /* never with an exponent, which does not read back */
+	while (len > 1 && text[len - 1] == '0')
+		len--;
+	if (text[len - 1] == '.')
+		len--;
+	sp_buf_add(out, sp_str_make(text, len));
 }

@@ -9,10 +9,11 @@ SP_NODISCARD bool config_duration(struct sp_str s, int64_t *ms);
 /* "64K", "50M", "1G" (powers of 1024); a bare number is octets. */
 SP_NODISCARD bool config_size(struct sp_str s, int64_t *octets);
 SP_NODISCARD bool config_bool(struct sp_str s, bool *out);              /* yes/no, true/false, on/off */
-SP_NODISCARD bool config_float(struct sp_str s, double *out);           /* digits and one point */
+SP_NODISCARD bool config_float(struct sp_str s, double *out);           /* digits and one point; at most 9 on each side */
 
 /* The shortest form that reads back to the same. */
 void config_print_duration(int64_t ms, struct sp_buf *out);
 void config_print_size(int64_t octets, struct sp_buf *out);
+void config_print_float(double d, struct sp_buf *out);
 
 #endif
