@@ -216,6 +216,7 @@ static int serve(struct run *r)
 		return RELAY_EXIT_FAILED;
 	}
 	r->loop = core_loop_new();
+	r->relay.clients = clients_new();
 	r->relay.main_mailbox = core_mailbox_open(r->loop);
 	r->watch = core_timer_new(r->loop, on_watch, r);
 	r->term = core_signal_open(r->loop, SIGTERM, on_stop_signal, r);
@@ -235,6 +236,7 @@ static int serve(struct run *r)
 		free_shards(r, r->relay.shard_count);
 	}
 	core_loop_free(r->loop);
+	clients_free(r->relay.clients);
 	queue_store_close(r->relay.store);
 	return status;
 }

@@ -125,6 +125,7 @@ static void log_session(const struct delivery_state *y, const char *result, cons
 		sp_log_bool(&l, "resumed", peer->resumed);
 		core_tls_describe(peer, &cert);
 	}
+	sp_log_cstr(&l, "mx_dnssec", y->plan->mx_authenticated ? "secure" : "insecure");
 	sp_log_cstr(&l, "cert", cert_word(y));
 	sp_log_str(&l, "chain", sp_buf_str(&cert));
 	sp_log_cstr(&l, "result", result);

@@ -27,7 +27,7 @@ struct inbound {
 	char client[SP_ADDR_TEXT];              /* the client's address */
 	bool may_relay;
 	bool dismissed;                         /* it was told once; the second time it goes, unless a message is coming in */
-	struct client_count *count;             /* in shard->clients; NULL where clients are not limited */
+	bool counted;                           /* in relay->clients */
 	struct sp_buf pending;                  /* octets that came while the engine waits */
 	bool paused;
 	uint64_t began_ms, deadline_ms;         /* monotonic; of the session */
@@ -54,13 +54,6 @@ struct storing {
 	char *sender, *client, *helo;
 };
 
-/* Sessions of one client address, where limits.connections_per_client is set. */
-struct client_count {
-	struct sp_map_node node;                /* in shard->clients */
-	char client[SP_ADDR_TEXT];
-	unsigned sessions;
-};
-
 static const struct core_conn_ops conn_ops;
 static void drive(struct inbound *in, struct sp_str *data);
 static void feed(struct inbound *in, struct sp_str data);
@@ -69,28 +62,16 @@ static void feed(struct inbound *in, struct sp_str data);
 
 static bool count_client(struct inbound *in)
 {
-	struct shard *s = in->shard;
-	int64_t limit = s->config->limits.connections_per_client;
-	if (limit == 0)
-		return true;
-	struct sp_map_node *n = sp_map_find(&s->clients, sp_str_of(in->client));
-	struct client_count *c = n ? sp_container_of(n, struct client_count, node) : NULL;
-	if (c == NULL) {
-		c = sp_alloc(sizeof(*c));
-		memcpy(c->client, in->client, sizeof(c->client));
-		sp_map_insert(&s->clients, &c->node, sp_str_of(c->client));
-	}
-	in->count = c;
-	return ++c->sessions <= limit;
+	uint64_t limit = (uint64_t)in->shard->config->limits.connections_per_client;
+	in->counted = limit > 0 && clients_enter(in->shard->relay->clients, core_conn_remote(in->conn), limit);
+	return limit == 0 || in->counted;
 }
 
 static void uncount_client(struct inbound *in)
 {
-	if (in->count && --in->count->sessions == 0) {
-		sp_map_remove(&in->shard->clients, &in->count->node);
-		free(in->count);
-	}
-	in->count = NULL;
+	if (in->counted)
+		clients_leave(in->shard->relay->clients, core_conn_remote(in->conn));
+	in->counted = false;
 }
 
 /* NULL, or why no message can be taken now. */
@@ -119,11 +100,11 @@ static void close_session(struct inbound *in, bool politely)
 	forget_transaction(in);
 	if (in->storing)
 		in->storing->session = NULL;
+	uncount_client(in);
 	if (politely)
 		core_conn_finish(in->conn, LINGER_MS);
 	else
 		core_conn_close(in->conn);
-	uncount_client(in);
 	sp_list_remove(&in->link);
 	s->inbound_count--;
 	atomic_fetch_sub(&s->relay->connections, 1);

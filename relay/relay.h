@@ -4,6 +4,7 @@
 #define RELAY_RELAY_H
 
 #include "queue/spool.h"
+#include "relay/clients.h"
 #include "relay/config.h"
 
 #include <stdatomic.h>
@@ -16,6 +17,7 @@ struct relay {
 	struct shard **shards;
 	unsigned shard_count;
 	bool trust_ad;                          /* the resolver's AD bit counts */
+	struct clients *clients;                /* client sessions by address */
 	atomic_uint connections;                /* client sessions on all shards */
 	atomic_uint fetches;                    /* policy fetches under way on all shards */
 	atomic_uint unsettled;                  /* shards whose store takes no results: nothing new is delivered while not 0 */

@@ -133,7 +133,6 @@ static void close_all(struct shard *s)
 {
 	destination_clear_all(s);
 	policy_clear(s);
-	sp_map_clear(&s->clients);
 	core_dns_close(s->dns);
 	core_tls_client_unref(s->tls);
 	core_timer_close(s->tick);
@@ -396,7 +395,6 @@ struct shard *shard_start(struct relay *r, unsigned index, struct config *config
 	sp_list_init(&s->inbounds);
 	sp_list_init(&s->idle_destinations);
 	sp_list_init(&s->policy_lru);
-	sp_map_init(&s->clients);
 	sp_map_init(&s->destinations);
 	sp_map_init(&s->policies);
 	if (open_all(s, why) != 0) {

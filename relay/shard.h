@@ -22,7 +22,6 @@ struct shard {
 	struct sp_link listeners;               /* of struct shard_listener */
 	struct sp_link inbounds;                /* of struct inbound */
 	unsigned inbound_count;
-	struct sp_map clients;                  /* sessions a client address, where that is limited (inbound.c) */
 	struct sp_map destinations;             /* struct destination, by name */
 	struct sp_link idle_destinations;       /* with nothing to do, the longest idle first */
 	unsigned idle_sessions;                 /* deliveries that wait in pools */
