@@ -27,5 +27,5 @@ uint64_t queue_space_used(const char *file)
 bool queue_space_ok(const char *folder, const char *log)
 {
 	struct statvfs fs;
-	return statvfs(folder, &fs) != 0 || queue_space_enough(&fs, queue_space_used(log));
+	return statvfs(folder, &fs) != 0 || queue_space_enough(&fs, log ? queue_space_used(log) : 0);
 }

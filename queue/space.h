@@ -11,7 +11,7 @@
  * what is in the database's log (`log_octets`) must have room to go into the database, or the log can only grow. */
 bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets);
 
-/* Also true when the file system cannot be asked: then a failed write will tell. `log` is the path of the log. */
+/* Also true when the file system cannot be asked: then a failed write will tell. `log` is the path of the log; NULL: as if it were empty. */
 bool queue_space_ok(const char *folder, const char *log);
 
 uint64_t queue_space_used(const char *file);      /* octets; 0 when there is none */

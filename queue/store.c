@@ -329,11 +329,18 @@ static void run_held(struct queue_store *s)
 	run_chain(s, chain);
 }
 
+/* A small log is, where its octets are all that is missing: else mail would be refused for their sake for good. */
+static bool is_worth_emptying(const struct queue_store *s)
+{
+	uint64_t octets = queue_space_used(s->log_path);
+	return octets >= EMPTY_OCTETS || (octets > 0 && queue_space_ok(s->dir, NULL));
+}
+
 /* The log goes into the database, and its octets back to the disk, before it takes the last of them. */
 static void empty_log(struct queue_store *s)
 {
 	uint64_t now_ms = core_clock_mono_ms();
-	if (s->db == NULL || now_ms < s->empty_after_ms || queue_space_used(s->log_path) < EMPTY_OCTETS)
+	if (s->db == NULL || now_ms < s->empty_after_ms || !is_worth_emptying(s))
 		return;
 	if (core_db_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)") != CORE_DB_OK)
 		s->empty_after_ms = now_ms + EMPTY_MS;
