@@ -14,7 +14,7 @@ struct accept_op {
 static enum core_db_status run_accept(struct core_db *db, struct queue_op *op)
 {
 	struct accept_op *a = sp_container_of(op, struct accept_op, op);
-	return queue_rows_add(db, a->store, a->job, false);
+	return queue_rows_add(db, a->store, a->job, false, op);
 }
 
 static void on_accepted(struct queue_op *op, const struct sp_fail *why)

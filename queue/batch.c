@@ -4,6 +4,7 @@
 #include "queue/batch.h"
 
 #include "core/clock.h"
+#include "queue/counts.h"
 
 #include <stdio.h>
 
@@ -47,6 +48,7 @@ struct attempt {
 static enum core_db_status run_op(struct core_db *db, struct queue_op *op)
 {
 	op->fail.kind = SP_FAIL_NONE;
+	op->messages = op->recipients = 0;
 	enum core_db_status status = op->run(db, op);
 	return status == CORE_DB_ROW ? CORE_DB_OK : status;
 }
@@ -69,6 +71,7 @@ static void attempt(struct core_db *db, struct queue_batch *b, size_t from, size
 		return;
 	}
 	uint64_t until_ms = core_clock_mono_ms() + QUEUE_BATCH_MS;
+	int64_t messages = 0, recipients = 0;
 	for (size_t i = from; i < to; i++) {
 		a->status = run_op(db, b->ops[i]);
 		if (a->status != CORE_DB_OK) {
@@ -77,12 +80,16 @@ static void attempt(struct core_db *db, struct queue_batch *b, size_t from, size
 			undo(db, a);
 			return;
 		}
+		messages += b->ops[i]->messages;
+		recipients += b->ops[i]->recipients;
 		if (core_clock_mono_ms() > until_ms) {
 			a->end = i + 1;
 			break;
 		}
 	}
-	a->status = core_db_commit(db);
+	a->status = queue_counts_add(db, messages, recipients);
+	if (a->status == CORE_DB_OK)
+		a->status = core_db_commit(db);
 	if (a->status != CORE_DB_OK) {
 		undo(db, a);
 		return;

@@ -41,13 +41,17 @@ static enum core_db_status add_recipient(struct core_db *db, uint64_t row, uint6
 	return core_stmt_run(s);
 }
 
-enum core_db_status queue_rows_add(struct core_db *db, struct queue_store *s, const struct queue_job *job, bool again)
+enum core_db_status queue_rows_add(struct core_db *db, struct queue_store *s, const struct queue_job *job, bool again, struct queue_op *op)
 {
 	const struct queue_message *m = job->message;
 	enum core_db_status status = add_message(db, m, again);
+	if (status == CORE_DB_OK)
+		op->messages += core_db_changes(db);
 	for (size_t i = 0; i < job->count && status == CORE_DB_OK; i++) {
 		const struct queue_recipient *r = &job->recipients[i];
 		status = add_recipient(db, r->n == 0 ? m->id : queue_store_next_id(s), m->id, r, again);
+		if (status == CORE_DB_OK)
+			op->recipients += core_db_changes(db);
 	}
 	return status;
 }
@@ -66,7 +70,7 @@ enum core_db_status queue_rows_need_destination(struct core_db *db, struct sp_st
 
 /* ---- dropping ---- */
 
-enum core_db_status queue_rows_drop_if_done(struct core_db *db, uint64_t id, bool *in_file)
+enum core_db_status queue_rows_drop_if_done(struct core_db *db, uint64_t id, bool *in_file, struct queue_op *op)
 {
 	struct core_stmt *s = core_db_stmt(db, "DELETE FROM message WHERE id = ? AND NOT EXISTS (SELECT 1 FROM recipient WHERE id = ?)"
 	                                       " AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ? AND n > 0)"
@@ -75,8 +79,10 @@ enum core_db_status queue_rows_drop_if_done(struct core_db *db, uint64_t id, boo
 		core_stmt_int(s, i, (int64_t)id);
 	enum core_db_status status;
 	*in_file = false;
-	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
 		*in_file = core_stmt_col_int(s, 0) != 0;
+		op->messages--;
+	}
 	return status;
 }
 

@@ -6,10 +6,11 @@
 #include "core/arena.h"
 #include "queue/spool.h"
 
-/* A message with its recipients, fresh. `again`: rows that are there already are fine (a settle that is repeated). */
-SP_NODISCARD enum core_db_status queue_rows_add(struct core_db *db, struct queue_store *s, const struct queue_job *job, bool again);
-/* Deletes the message if it has no recipient left. *in_file: it went, and had its body in a file. */
-SP_NODISCARD enum core_db_status queue_rows_drop_if_done(struct core_db *db, uint64_t id, bool *in_file);
+/* A message with its recipients, fresh. `again`: rows that are there already are fine (a settle that is repeated). What is new is counted in `op`. */
+SP_NODISCARD enum core_db_status queue_rows_add(struct core_db *db, struct queue_store *s, const struct queue_job *job, bool again,
+                                                struct queue_op *op);
+/* Deletes the message if it has no recipient left, and counts that in `op`. *in_file: it went, and had its body in a file. */
+SP_NODISCARD enum core_db_status queue_rows_drop_if_done(struct core_db *db, uint64_t id, bool *in_file, struct queue_op *op);
 /* The destination's row, made where there is none; `next_at_ms` < 0: as taken by a shard. */
 SP_NODISCARD enum core_db_status queue_rows_need_destination(struct core_db *db, struct sp_str name, int64_t next_at_ms);
 

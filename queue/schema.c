@@ -7,9 +7,11 @@
  * The types are SQLite's: INTEGER holds 64 bits, as BIGINT does in PostgreSQL, and BLOB is its BYTEA. */
 #include "queue/schema.h"
 
+#include "queue/counts.h"
+
 #include <stdio.h>
 
-#define QUEUE_VERSION 1
+#define QUEUE_VERSION 2
 
 static const char tables_1[] =
 	"CREATE TABLE message (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, eight_bit INTEGER NOT NULL, arrived INTEGER NOT NULL,"
@@ -27,7 +29,8 @@ static const char tables_1[] =
 
 static enum core_db_status migrate_queue(struct core_db *db, unsigned from)
 {
-	return from < 1 ? core_db_exec(db, tables_1) : CORE_DB_OK;
+	enum core_db_status status = from < 1 ? core_db_exec(db, tables_1) : CORE_DB_OK;
+	return status == CORE_DB_OK && from < 2 ? queue_counts_make(db) : status;
 }
 
 /* ---- values of our own ---- */

@@ -23,13 +23,16 @@ struct settle_op {
 
 /* ---- one result ---- */
 
-static enum core_db_status forget(struct core_db *db, const struct queue_result *r)
+static enum core_db_status forget(struct core_db *db, const struct queue_result *r, struct queue_op *op)
 {
 	struct core_stmt *s = core_db_stmt(db, r->n == 0 ? "DELETE FROM recipient WHERE id = ? AND n = ?"
 	                                                 : "DELETE FROM recipient WHERE message = ? AND n = ? AND n > 0");
 	core_stmt_int(s, 1, (int64_t)r->id);
 	core_stmt_int(s, 2, r->n);
-	return core_stmt_run(s);
+	enum core_db_status status = core_stmt_run(s);
+	if (status == CORE_DB_OK)
+		op->recipients -= core_db_changes(db);
+	return status;
 }
 
 static void bind_deadline(struct core_stmt *s, int n, int64_t deadline_ms)
@@ -72,10 +75,10 @@ static bool goes(const struct queue_result *r)
 	return r->outcome == QUEUE_DELIVERED || r->outcome == QUEUE_BOUNCED;
 }
 
-static enum core_db_status apply(struct core_db *db, const struct queue_result *r)
+static enum core_db_status apply(struct core_db *db, const struct queue_result *r, struct queue_op *op)
 {
 	if (goes(r))
-		return forget(db, r);
+		return forget(db, r, op);
 	return r->outcome == QUEUE_DEFERRED ? defer(db, r) : mark_notified(db, r);
 }
 
@@ -92,7 +95,7 @@ static enum core_db_status drop_messages(struct core_db *db, struct settle_op *o
 		if (!last || !touched)
 			continue;
 		bool in_file;
-		status = queue_rows_drop_if_done(db, o->results[i].id, &in_file);
+		status = queue_rows_drop_if_done(db, o->results[i].id, &in_file, &o->op);
 		if (in_file)
 			o->files[o->file_count++] = o->results[i].id;
 		touched = false;
@@ -106,9 +109,9 @@ static enum core_db_status run_settle(struct core_db *db, struct queue_op *op)
 	enum core_db_status status = CORE_DB_OK;
 	o->file_count = 0;
 	for (size_t i = 0; i < o->count && status == CORE_DB_OK; i++)
-		status = apply(db, &o->results[i]);
+		status = apply(db, &o->results[i], op);
 	for (size_t i = 0; i < o->dsn_count && status == CORE_DB_OK; i++)
-		status = queue_rows_add(db, o->store, o->dsns[i], true);
+		status = queue_rows_add(db, o->store, o->dsns[i], true, op);
 	return status == CORE_DB_OK ? drop_messages(db, o) : status;
 }
 

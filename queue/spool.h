@@ -114,4 +114,11 @@ void queue_load(struct queue_store *s, const char *destination, int64_t now_ms, 
 void queue_overdue(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
                    void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);
 
+/* How much there is; what is kept for an operator (quarantined) is in it. Cheap: nothing is counted row by row but the waiting destinations, and of
+ * these QUEUE_COUNTED_MAX at most, which then stands for "so many or more". */
+#define QUEUE_COUNTED_MAX 100000
+struct queue_counts { uint64_t messages, recipients, destinations_waiting; };
+void queue_counts(struct queue_store *s, struct core_mailbox *reply_to,
+                  void (*done)(void *owner, const struct queue_counts *counts, const struct sp_fail *why), void *owner);
+
 #endif

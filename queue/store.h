@@ -38,6 +38,7 @@ struct queue_op {
 	/* Must happen: while the disk is full or fails, the op is held and tried again, in order with others that insist. */
 	bool insist;
 	bool adds_mail;                         /* refused, and not run, while queue_store_accepting() is false: the room left is for results */
+	int64_t messages, recipients;           /* set by run(): so many more there are now, or fewer (queue/counts.h); 0 before it */
 	enum core_db_status status;             /* the store's */
 	struct sp_fail fail;                    /* the store's; what `done` gets */
 };

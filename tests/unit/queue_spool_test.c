@@ -382,6 +382,97 @@ static void test_waiting_lists_the_failing_ones(void **state SP_UNUSED)
 	close_spool();
 }
 
+/* ---- counts ---- */
+
+static struct queue_counts counted;
+
+static void on_counts(void *owner SP_UNUSED, const struct queue_counts *counts, const struct sp_fail *why)
+{
+	counted = *counts;
+	answered(why);
+}
+
+static void assert_counts(uint64_t messages, uint64_t recipients, uint64_t waiting)
+{
+	pending++;
+	queue_counts(store, box, on_counts, NULL);
+	await_answers();
+	assert_false(sp_failed(&last));
+	assert_int_equal(counted.messages, messages);
+	assert_int_equal(counted.recipients, recipients);
+	assert_int_equal(counted.destinations_waiting, waiting);
+}
+
+static void test_counts_are_what_is_there(void **state SP_UNUSED)
+{
+	static const char *const three[] = { "a@x.example", "b@x.example", "c@y.example" };
+	open_spool();
+	assert_counts(0, 0, 0);
+	uint64_t id = accept_message(50, three, 3), other = accept_one(10, "d@z.example");
+	assert_counts(2, 4, 0);
+	for (int i = 0; i < 2; i++)                             /* a settle may be repeated */
+		settle_one(id, 1, QUEUE_DELIVERED, 0, 0);
+	assert_counts(2, 3, 0);
+	settle_one(id, 0, QUEUE_DEFERRED, 5000, 90000);
+	settle_one(id, 2, QUEUE_NOTIFIED, 0, 90000);
+	release("x.example", 5000, 1);
+	assert_counts(2, 3, 1);
+	struct queue_message *m = new_message(70);
+	struct queue_dsn dsn = { .message = m };
+	struct queue_result bounced = { .id = other, .outcome = QUEUE_BOUNCED };
+	fill_recipient(&dsn.recipient, 0, "sender@example.org");
+	for (int i = 0; i < 2; i++) {
+		pending++;
+		queue_settle(store, &bounced, 1, &dsn, 1, box, on_answer, NULL);
+		await_answers();
+	}
+	queue_message_unref(m);
+	assert_counts(2, 3, 1);
+	settle_one(id, 0, QUEUE_DELIVERED, 0, 0);
+	settle_one(id, 2, QUEUE_BOUNCED, 0, 0);
+	assert_counts(1, 1, 1);
+	reopen_spool();
+	assert_counts(1, 1, 2);                                 /* all are due now: x.example's row, without mail, and example.org's */
+	close_spool();
+}
+
+/* An operation that is undone with its batch is run again, and counted once. */
+static void test_counts_survive_operations_that_fail(void **state SP_UNUSED)
+{
+	open_spool();
+	struct queue_message *m = new_message(20);
+	struct queue_recipient r;
+	bool fine[3];
+	fill_recipient(&r, 0, "a@x.example");
+	for (size_t i = 0; i < SP_COUNT(fine); i++) {           /* the second and third have an id that is taken */
+		pending++;
+		queue_accept(store, m, &r, 1, box, on_answer, &fine[i]);
+	}
+	await_answers();
+	queue_message_unref(m);
+	assert_true(fine[0] && !fine[1] && !fine[2]);
+	assert_counts(1, 1, 0);
+	close_spool();
+}
+
+static void test_spool_of_version_1_is_counted_once(void **state SP_UNUSED)
+{
+	struct sp_fail why;
+	char path[128];
+	open_spool();
+	accept_one(10, "a@x.example");
+	accept_one(10, "b@x.example");
+	close_spool();
+	snprintf(path, sizeof(path), "%s/spool.db", spool);
+	struct core_db *db = core_db_open(path, false, &why);
+	assert_int_equal(core_db_exec(db, "DELETE FROM store WHERE name IN ('messages', 'recipients');"
+	                                  "UPDATE store SET value = 1 WHERE name = 'version queue'"), CORE_DB_OK);
+	core_db_close(db);
+	open_spool();
+	assert_counts(2, 2, 1);
+	close_spool();
+}
+
 /* ---- notifications ---- */
 
 static void test_bounce_and_its_dsn_are_one(void **state SP_UNUSED)
@@ -876,6 +967,9 @@ int main(void)
 		T(test_due_pages_and_takes),
 		T(test_load_in_pages_by_age_and_octets),
 		T(test_waiting_lists_the_failing_ones),
+		T(test_counts_are_what_is_there),
+		T(test_counts_survive_operations_that_fail),
+		T(test_spool_of_version_1_is_counted_once),
 		T(test_bounce_and_its_dsn_are_one),
 		T(test_body_file_goes_with_its_row),
 		T(test_body_files_without_a_row_are_swept),
