@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 #include <uv.h>
 
 struct core_mailbox {
@@ -103,8 +104,12 @@ struct core_queue {
 struct core_queue *core_queue_new(void)
 {
 	struct core_queue *q = sp_alloc(sizeof(*q));
+	pthread_condattr_t attr;
 	pthread_mutex_init(&q->lock, NULL);
-	pthread_cond_init(&q->filled, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->filled, &attr);
+	pthread_condattr_destroy(&attr);
 	q->last = &q->first;
 	return q;
 }
@@ -122,14 +127,36 @@ void core_queue_put(struct core_queue *q, struct core_mail *m)
 	pthread_mutex_unlock(&q->lock);
 }
 
+static struct core_mail *take_all(struct core_queue *q)
+{
+	struct core_mail *all = q->first;
+	q->first = NULL;
+	q->last = &q->first;
+	return all;
+}
+
 struct core_mail *core_queue_take(struct core_queue *q)
 {
 	pthread_mutex_lock(&q->lock);
 	while (q->first == NULL && !q->ended)
 		pthread_cond_wait(&q->filled, &q->lock);
-	struct core_mail *all = q->first;
-	q->first = NULL;
-	q->last = &q->first;
+	struct core_mail *all = take_all(q);
+	pthread_mutex_unlock(&q->lock);
+	return all;
+}
+
+struct core_mail *core_queue_take_for(struct core_queue *q, uint64_t wait_us)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	uint64_t ns = (uint64_t)until.tv_nsec + wait_us * 1000;
+	until.tv_sec += (time_t)(ns / 1000000000);
+	until.tv_nsec = (long)(ns % 1000000000);
+	pthread_mutex_lock(&q->lock);
+	int timed_out = 0;
+	while (q->first == NULL && !q->ended && !timed_out)
+		timed_out = pthread_cond_timedwait(&q->filled, &q->lock, &until);
+	struct core_mail *all = take_all(q);
 	pthread_mutex_unlock(&q->lock);
 	return all;
 }

@@ -25,6 +25,8 @@ void core_queue_put(struct core_queue *q, struct core_mail *m);         /* any t
 /* Everything queued, in order, as a chain by `next`; waits until there is something, or core_queue_end() was called
  * (then NULL once empty). */
 struct core_mail *core_queue_take(struct core_queue *q);
+/* The same, but waits for `wait_us` microseconds at most; NULL when nothing came. */
+struct core_mail *core_queue_take_for(struct core_queue *q, uint64_t wait_us);
 void core_queue_end(struct core_queue *q);                              /* any thread */
 void core_queue_free(struct core_queue *q);     /* empty, and nobody inside any more */
 

@@ -166,6 +166,7 @@ void queue_settle(struct queue_store *s, const struct queue_result *results, siz
 	for (size_t i = 0; i < dsn_count; i++)
 		o->dsns[i] = queue_job_new(dsns[i].message, &dsns[i].recipient, 1);
 	o->op.run = run_settle;
+	o->op.patient = true;
 	o->op.committed = on_committed;
 	o->op.done = on_settled;
 	o->op.reply_to = reply_to;

@@ -10,6 +10,7 @@
 #include "core/loop.h"
 #include "queue/batch.h"
 #include "queue/bodies.h"
+#include "queue/gather.h"
 #include "queue/lock.h"
 #include "queue/recover.h"
 #include "queue/schema.h"
@@ -46,6 +47,7 @@ struct queue_store {
 	uint64_t reopen_after_ms, empty_after_ms;
 	struct core_mail *held, **held_last;    /* ops that insist, in order */
 	struct queue_batch batch;
+	struct queue_gather gather;
 	/* between the store thread and the watch */
 	struct queue_op probe;
 	atomic_bool probing;                    /* the probe is under way */
@@ -259,17 +261,28 @@ static void count(struct queue_store *s, const struct queue_batch *b)
 		atomic_store_explicit(&s->largest_batch, b->resolved, memory_order_relaxed);
 }
 
+static unsigned count_accepts(const struct queue_batch *b)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < b->resolved; i++)
+		n += b->ops[i]->adds_mail;
+	return n;
+}
+
 /* Runs s->batch to its end, over a reopening where that is needed. */
 static void run_batch(struct queue_store *s)
 {
 	struct queue_batch *b = &s->batch;
 	while (b->count > 0) {
 		struct sp_fail why;
+		uint64_t began_us = core_clock_mono_us();
 		if (!have_db(s, &why)) {
 			queue_batch_refuse(b, CORE_DB_IO, &why);
 		} else {
 			queue_batch_run(s->db, b);
 		}
+		if (b->commits > 0)
+			queue_gather_learn(&s->gather, count_accepts(b), core_clock_mono_us() - began_us);
 		count(s, b);
 		if (b->unwritable)
 			set_unwritable(s, true);
@@ -354,6 +367,25 @@ static void mind_space(struct queue_store *s)
 	look_at_space(s);
 }
 
+/* Waits for company where that is worth it, see gather.h. Returns the chain, longer perhaps. */
+static struct core_mail *gather(struct queue_store *s, struct core_mail *chain)
+{
+	unsigned ops = 0, accepts = 0, patient = 0;
+	uint64_t began_us = core_clock_mono_us();
+	struct core_mail **end = &chain;
+	for (;;) {
+		for (; *end; end = &(*end)->next) {
+			const struct queue_op *op = sp_container_of(*end, struct queue_op, mail);
+			ops++;
+			accepts += op->adds_mail;
+			patient += op->patient;
+		}
+		uint64_t wait_us = queue_gather_wait_us(&s->gather, ops, accepts, patient), gone_us = core_clock_mono_us() - began_us;
+		if (gone_us >= wait_us || (*end = core_queue_take_for(s->inbox, wait_us - gone_us)) == NULL)
+			return chain;
+	}
+}
+
 static void store_main(void *arg)
 {
 	struct queue_store *s = arg;
@@ -361,7 +393,7 @@ static void store_main(void *arg)
 	while ((chain = core_queue_take(s->inbox)) != NULL) {
 		if (s->held && writes_work(s))
 			run_held(s);
-		run_chain(s, chain);
+		run_chain(s, gather(s, chain));
 		mind_space(s);
 	}
 	run_held(s);

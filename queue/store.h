@@ -37,6 +37,7 @@ struct queue_op {
 	void (*committed)(struct queue_op *op);
 	/* Must happen: while the disk is full or fails, the op is held and tried again, in order with others that insist. */
 	bool insist;
+	bool patient;                           /* nobody waits for it: may stay for some milliseconds, so that one sync serves many */
 	bool adds_mail;                         /* refused, and not run, while queue_store_accepting() is false: the room left is for results */
 	int64_t messages, recipients;           /* set by run(): so many more there are now, or fewer (queue/counts.h); 0 before it */
 	enum core_db_status status;             /* the store's */

@@ -71,7 +71,7 @@ void queue_park(struct queue_store *s, const char *destination, const uint64_t *
 	struct park_op *p = sp_alloc(sizeof(*p) + count * sizeof(*ids));
 	p->op.run = run_park;
 	p->op.done = on_parked;
-	p->op.insist = true;
+	p->op.insist = p->op.patient = true;
 	p->destination = sp_strdup(destination);
 	p->deadline_ms = deadline_ms;
 	p->count = count;
@@ -144,7 +144,7 @@ void queue_release(struct queue_store *s, const char *destination, const struct 
 	struct release_op *r = sp_alloc(sizeof(*r));
 	r->op.run = run_release;
 	r->op.done = on_released;
-	r->op.insist = true;
+	r->op.insist = r->op.patient = true;
 	r->destination = sp_strdup(destination);
 	r->wait = *wait;
 	r->text = sp_strdup(wait->text);

@@ -201,6 +201,7 @@ static void store_entry(struct policy_slot *p)
 	sts_entry_copy(&c->entry, &p->entry);
 	c->op.run = run_put;
 	c->op.done = on_put;
+	c->op.patient = true;
 	queue_store_submit(p->shard->relay->store, &c->op);
 }
 
