@@ -31,13 +31,23 @@ static void tell_expired(const struct config *c, const struct sp_fail *last, str
 	         (long long)(c->delivery.expire_ms / 3600000), *text ? text : "the destination could not be reached");
 }
 
+/* Is its sender ever told of a delay? Nobody stands behind the null sender. */
+static bool has_notice(const struct config *c, const struct queue_message *m)
+{
+	return c->delivery.delay_notice_ms > 0 && m->kind == QUEUE_MAIL && *m->sender;
+}
+
+int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, bool notified)
+{
+	return queue_deadline_ms(m->arrived_ms, has_notice(c, m) ? c->delivery.delay_notice_ms : 0, c->delivery.expire_ms, notified);
+}
+
 static void wait_on(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
                     int64_t now_ms, struct outcome_recipient *out)
 {
 	out->outcome = OUTCOME_DEFER;
-	out->notify = c->delivery.delay_notice_ms > 0 && !r->notified && m->kind == QUEUE_MAIL && *m->sender &&
-	              now_ms - m->arrived_ms >= c->delivery.delay_notice_ms;
-	out->deadline_ms = queue_deadline_ms(m->arrived_ms, c->delivery.delay_notice_ms, c->delivery.expire_ms, r->notified || out->notify);
+	out->notify = has_notice(c, m) && !r->notified && now_ms - m->arrived_ms >= c->delivery.delay_notice_ms;
+	out->deadline_ms = outcome_deadline_ms(c, m, r->notified || out->notify);
 }
 
 void outcome_waiting(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,

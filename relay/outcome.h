@@ -25,6 +25,10 @@ void outcome_recipient(const struct config *c, const struct queue_message *m, co
 void outcome_waiting(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
                      const struct sp_fail *fail, int64_t now_ms, struct outcome_recipient *out);
 
+/* When a message that waits wants attention though nothing is tried: for its delay notice where its sender gets one and was not `notified`, else
+ * when it expires. */
+int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, bool notified);
+
 /* A site to which no session came about: back off until *next_at_ms, or OUTCOME_BOUNCE for all that waits. */
 enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, unsigned failures, int64_t now_ms, uint32_t random,
                           int64_t *next_at_ms);

@@ -1,0 +1,352 @@
+/* tests/unit/relay_outcome_test.c - relay/outcome.c: what a failure means for a recipient, for a site, and for the next host. */
+#include "relay/outcome.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+#define ARRIVED INT64_C(1800000000000)
+#define MIDDLE 0x7fffffffu              /* no jitter */
+
+/* The defaults (5 days, notice after 4 hours, retry 5m * 2 up to 4h, jitter 0.2), or what `delivery` changes. */
+static struct config *configure(const char *delivery)
+{
+	char text[512];
+	struct sp_buf problems;
+	snprintf(text, sizeof(text), "hostname: relay.example.com\ndelivery: {%s}\n", delivery);
+	sp_buf_init(&problems, 4096);
+	struct config *c = config_parse(sp_str_of(text), "t", &problems);
+	assert_non_null(c);
+	return c;
+}
+
+static struct sp_fail reply(int code, const char *esc, const char *text)
+{
+	struct sp_fail f;
+	sp_fail_set(&f, SP_FAIL_REPLY, "%s", text);
+	f.code = code;
+	f.permanent = code >= 500;
+	snprintf(f.esc, sizeof(f.esc), "%s", esc);
+	return f;
+}
+
+static struct sp_fail failure(enum sp_fail_kind kind, bool permanent, const char *esc)
+{
+	struct sp_fail f;
+	sp_fail_set(&f, kind, "a failure");
+	f.permanent = permanent;
+	snprintf(f.esc, sizeof(f.esc), "%s", esc);
+	return f;
+}
+
+static struct sp_fail policy(enum sp_result result)
+{
+	struct sp_fail f;
+	sp_fail_tls(&f, SP_FAIL_POLICY, result, "r", "refused by policy");
+	snprintf(f.esc, sizeof(f.esc), "4.7.0");
+	return f;
+}
+
+/* ---- one recipient ---- */
+
+static const struct {
+	const char *label;
+	const char *delivery;           /* configuration */
+	int64_t age_ms;                 /* of the message */
+	const char *sender;
+	enum queue_kind kind;
+	bool notified;
+	enum sp_fail_kind fail;
+	bool permanent;
+	enum outcome want;
+	bool notify;
+	int64_t deadline_ms;            /* after arrival */
+} recipients[] = {
+	{ "taken", "", 0, "a@x", QUEUE_MAIL, false, SP_FAIL_NONE, false, OUTCOME_DELIVERED, false, 0 },
+	{ "taken though the time is up", "", 6 * DAY, "a@x", QUEUE_MAIL, false, SP_FAIL_NONE, false, OUTCOME_DELIVERED, false, 0 },
+	{ "permanent", "", 0, "a@x", QUEUE_MAIL, false, SP_FAIL_REPLY, true, OUTCOME_BOUNCE, false, 0 },
+	{ "permanent, a DSN: for the caller to drop", "", 0, "", QUEUE_DSN, false, SP_FAIL_REPLY, true, OUTCOME_BOUNCE, false, 0 },
+	{ "temporary", "", 0, "a@x", QUEUE_MAIL, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, 4 * HOUR },
+	{ "our disk", "", 0, "a@x", QUEUE_MAIL, false, SP_FAIL_STORE, false, OUTCOME_DEFER, false, 4 * HOUR },
+	{ "stopping", "", 0, "a@x", QUEUE_MAIL, false, SP_FAIL_SHUTDOWN, false, OUTCOME_DEFER, false, 4 * HOUR },
+	{ "just before the notice", "", 4 * HOUR - 1, "a@x", QUEUE_MAIL, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, 4 * HOUR },
+	{ "the notice is due", "", 4 * HOUR, "a@x", QUEUE_MAIL, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, true, 5 * DAY },
+	{ "the notice was sent", "", 5 * HOUR, "a@x", QUEUE_MAIL, true, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, 5 * DAY },
+	{ "no notice wanted", "delay_notice: 0", 5 * HOUR, "a@x", QUEUE_MAIL, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, 5 * DAY },
+	{ "a notice that would come with the bounce", "delay_notice: 4h, expire: 4h", 3 * HOUR, "a@x", QUEUE_MAIL, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, 4 * HOUR },
+	{ "nobody to tell: the null sender", "", 5 * HOUR, "", QUEUE_MAIL, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, 5 * DAY },
+	{ "nobody to tell: a DSN", "", 5 * HOUR, "", QUEUE_DSN, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, 5 * DAY },
+	{ "just before the end", "", 5 * DAY - 1, "a@x", QUEUE_MAIL, true, SP_FAIL_CONNECT, false, OUTCOME_DEFER, false, 5 * DAY },
+	{ "the time is up", "", 5 * DAY, "a@x", QUEUE_MAIL, true, SP_FAIL_CONNECT, false, OUTCOME_BOUNCE, false, 0 },
+	{ "the time is up, and no notice was sent", "", 5 * DAY, "a@x", QUEUE_MAIL, false, SP_FAIL_CONNECT, false, OUTCOME_BOUNCE, false, 0 },
+	{ "the time is up for a DSN", "", 5 * DAY, "", QUEUE_DSN, false, SP_FAIL_CONNECT, false, OUTCOME_BOUNCE, false, 0 },
+	{ "a clock that jumped back", "", -DAY, "a@x", QUEUE_MAIL, false, SP_FAIL_CONNECT, false, OUTCOME_DEFER, false, 4 * HOUR },
+};
+
+static void test_recipients(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(recipients); i++) {
+		struct config *c = configure(recipients[i].delivery);
+		struct queue_message m = { .kind = recipients[i].kind, .arrived_ms = ARRIVED, .sender = recipients[i].sender };
+		struct queue_recipient r = { .address = "b@y", .notified = recipients[i].notified };
+		struct sp_fail fail = recipients[i].fail == SP_FAIL_NONE ? SP_FAIL_OK : failure(recipients[i].fail, recipients[i].permanent, "");
+		struct outcome_recipient got, waiting;
+		memset(&got, 0x55, sizeof(got));
+		int64_t now_ms = ARRIVED + recipients[i].age_ms;
+		outcome_recipient(c, &m, &r, &fail, now_ms, MIDDLE, &got);
+		int64_t deadline_ms = got.outcome == OUTCOME_DEFER ? got.deadline_ms - ARRIVED : 0;
+		print_message("%s: want %s notify=%d deadline=%" PRId64 ", got %s notify=%d deadline=%" PRId64 "\n", recipients[i].label,
+		              outcome_str(recipients[i].want), recipients[i].notify, recipients[i].deadline_ms, outcome_str(got.outcome), got.notify, deadline_ms);
+		assert_int_equal(got.outcome, recipients[i].want);
+		assert_int_equal(got.notify, recipients[i].notify);
+		assert_true(deadline_ms == recipients[i].deadline_ms);
+		if (got.outcome == OUTCOME_DEFER) {
+			assert_true(got.next_at_ms - now_ms >= 5 * MINUTE - SECOND && got.next_at_ms - now_ms <= 5 * MINUTE);
+			/* Never in the past: else it would be overdue again at once, without end. */
+			assert_true(got.deadline_ms > now_ms);
+		}
+		if (got.outcome != OUTCOME_DELIVERED && !recipients[i].permanent) {
+			outcome_waiting(c, &m, &r, &fail, now_ms, &waiting);
+			assert_int_equal(waiting.outcome, got.outcome);
+			assert_int_equal(waiting.notify, got.notify);
+			assert_true(waiting.deadline_ms == got.deadline_ms);
+			assert_true(waiting.next_at_ms == 0);
+			assert_string_equal(waiting.fail.text, got.fail.text);
+		}
+		config_unref(c);
+	}
+}
+
+/* It was overdue from its fourth hour to its fifth day, each time it was asked for. */
+static void test_mail_of_nobody_is_not_overdue_at_the_hour_of_the_notice(void **state)
+{
+	(void)state;
+	struct config *c = configure("");
+	static const struct { const char *sender; enum queue_kind kind; bool notified; int64_t want_ms; } rows[] = {
+		{ "a@x", QUEUE_MAIL, false, 4 * HOUR }, { "a@x", QUEUE_MAIL, true, 5 * DAY }, { "", QUEUE_MAIL, false, 5 * DAY },
+		{ "", QUEUE_DSN, false, 5 * DAY }, { "", QUEUE_DSN, true, 5 * DAY },
+	};
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		struct queue_message m = { .kind = rows[i].kind, .arrived_ms = ARRIVED, .sender = rows[i].sender };
+		int64_t got_ms = outcome_deadline_ms(c, &m, rows[i].notified) - ARRIVED;
+		print_message("<%s> kind=%d notified=%d: want %" PRId64 ", got %" PRId64 "\n", rows[i].sender, rows[i].kind, rows[i].notified, rows[i].want_ms, got_ms);
+		assert_true(got_ms == rows[i].want_ms);
+	}
+	config_unref(c);
+}
+
+/* ---- waits ---- */
+
+static const struct { const char *label; unsigned attempts; uint32_t random; int64_t want_ms; } waits[] = {
+	{ "first", 0, MIDDLE, 5 * MINUTE },
+	{ "second", 1, MIDDLE, 10 * MINUTE },
+	{ "third", 2, MIDDLE, 20 * MINUTE },
+	{ "sixth", 5, MIDDLE, 160 * MINUTE },
+	{ "seventh: the longest", 6, MIDDLE, 4 * HOUR },
+	{ "thousandth", 999, MIDDLE, 4 * HOUR },
+	{ "more attempts than anybody makes", UINT32_MAX - 1, MIDDLE, 4 * HOUR },
+	{ "jitter: least", 0, 0, 4 * MINUTE },
+	{ "jitter: most", 0, UINT32_MAX, 6 * MINUTE },
+	{ "jitter on the longest", 9, UINT32_MAX, 4 * HOUR + 48 * MINUTE },
+};
+
+static void test_waits(void **state)
+{
+	(void)state;
+	struct config *c = configure("");
+	struct queue_message m = { .arrived_ms = ARRIVED, .sender = "a@x" };
+	for (size_t i = 0; i < SP_COUNT(waits); i++) {
+		struct queue_recipient r = { .attempts = waits[i].attempts };
+		struct sp_fail fail = reply(451, "4.3.0", "later"), down = failure(SP_FAIL_CONNECT, false, "4.4.1");
+		struct outcome_recipient got;
+		outcome_recipient(c, &m, &r, &fail, ARRIVED, waits[i].random, &got);
+		int64_t got_ms = got.next_at_ms - ARRIVED, site_ms;
+		print_message("%s: want %" PRId64 ", got %" PRId64 "\n", waits[i].label, waits[i].want_ms, got_ms);
+		assert_true(llabs(got_ms - waits[i].want_ms) <= 1);
+		assert_int_equal(outcome_site(c, &down, waits[i].attempts + 1, ARRIVED, waits[i].random, &site_ms), OUTCOME_DEFER);
+		assert_true(site_ms == got.next_at_ms);
+	}
+	config_unref(c);
+}
+
+/* ---- what is told ---- */
+
+static void tell(const struct sp_fail *last, int64_t age_ms, struct sp_fail *told)
+{
+	struct config *c = configure("");
+	struct queue_message m = { .arrived_ms = ARRIVED, .sender = "a@x" };
+	struct queue_recipient r = { 0 };
+	struct outcome_recipient got;
+	outcome_waiting(c, &m, &r, last, ARRIVED + age_ms, &got);
+	*told = got.fail;
+	config_unref(c);
+}
+
+static const struct { const char *label; enum sp_fail_kind kind; int code; const char *esc, *text; const char *want_esc, *want_text; } ends[] = {
+	{ "nothing was ever tried", SP_FAIL_NONE, 0, "", "", "5.4.7", "the last failure was: the destination could not be reached" },
+	{ "no answer", SP_FAIL_CONNECT, 0, "4.4.1", "mx1 refused", "5.4.7", "the last failure was: mx1 refused" },
+	{ "a policy kept it: it is told as one", SP_FAIL_POLICY, 0, "4.7.0", "no STARTTLS", "5.7.1", "the last failure was: no STARTTLS" },
+	{ "DNS", SP_FAIL_DNS, 0, "4.4.3", "SERVFAIL", "5.4.7", "the last failure was: SERVFAIL" },
+	{ "4.7 of a longer number is no policy", SP_FAIL_CONNECT, 0, "4.71.0", "x", "5.4.7", "was: x" },
+	{ "the peer's reply stays", SP_FAIL_REPLY, 452, "4.2.2", "452 4.2.2 full", "4.2.2", "the last failure was: 452 4.2.2 full" },
+	{ "a reply without a status", SP_FAIL_REPLY, 450, "", "450 busy", "", "the last failure was: 450 busy" },
+};
+
+static void test_what_is_told_at_the_end(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(ends); i++) {
+		struct sp_fail last = { .kind = ends[i].kind, .code = ends[i].code }, told;
+		snprintf(last.esc, sizeof(last.esc), "%s", ends[i].esc);
+		snprintf(last.text, sizeof(last.text), "%s", ends[i].text);
+		tell(&last, 5 * DAY, &told);
+		print_message("%s: want %s '%s', got %s '%s'\n", ends[i].label, ends[i].want_esc, ends[i].want_text, told.esc, told.text);
+		assert_true(sp_failed(&told) && told.permanent);
+		assert_int_equal(told.code, ends[i].code);
+		assert_string_equal(told.esc, ends[i].want_esc);
+		assert_non_null(strstr(told.text, ends[i].want_text));
+		assert_int_equal(strncmp(told.text, "not delivered within 120 hours; ", 32), 0);
+		tell(&last, HOUR, &told);
+		assert_string_equal(told.text, ends[i].text);           /* as it came, while it waits */
+		assert_false(told.permanent);
+	}
+}
+
+static void test_the_longest_failure_is_told_whole_or_cut(void **state)
+{
+	(void)state;
+	struct sp_fail last = { .kind = SP_FAIL_REPLY, .code = 450 }, told;
+	memset(last.text, 'x', sizeof(last.text) - 1);
+	tell(&last, 5 * DAY, &told);
+	assert_in_range(strlen(told.text), 400, sizeof(told.text) - 1);
+	assert_non_null(strstr(told.text, "the last failure was: xxx"));
+}
+
+/* ---- the site ---- */
+
+static const struct { const char *label; enum sp_fail_kind kind; bool permanent; enum outcome want; } sites[] = {
+	{ "no such domain", SP_FAIL_DNS, true, OUTCOME_BOUNCE },
+	{ "DNS does not answer", SP_FAIL_DNS, false, OUTCOME_DEFER },
+	{ "no connection", SP_FAIL_CONNECT, false, OUTCOME_DEFER },
+	{ "no connection, said to be for good", SP_FAIL_CONNECT, true, OUTCOME_DEFER },
+	{ "554 as a greeting is no judgement of the mail", SP_FAIL_REPLY, true, OUTCOME_DEFER },
+	{ "TLS", SP_FAIL_TLS, true, OUTCOME_DEFER },
+	{ "policy never bounces but by time", SP_FAIL_POLICY, true, OUTCOME_DEFER },
+	{ "nonsense", SP_FAIL_PROTOCOL, true, OUTCOME_DEFER },
+	{ "our disk", SP_FAIL_STORE, true, OUTCOME_DEFER },
+};
+
+static void test_sites(void **state)
+{
+	(void)state;
+	struct config *c = configure("");
+	for (size_t i = 0; i < SP_COUNT(sites); i++) {
+		struct sp_fail fail = failure(sites[i].kind, sites[i].permanent, "5.0.0");
+		int64_t next_ms = 0;
+		enum outcome got = outcome_site(c, &fail, 0, ARRIVED, MIDDLE, &next_ms);
+		print_message("%s: want %s, got %s\n", sites[i].label, outcome_str(sites[i].want), outcome_str(got));
+		assert_int_equal(got, sites[i].want);
+		assert_true(next_ms > ARRIVED && next_ms <= ARRIVED + 5 * MINUTE);
+		struct sp_fail told = outcome_of_session(&fail);
+		assert_int_equal(told.permanent, sites[i].want == OUTCOME_BOUNCE);
+		assert_int_equal(told.kind, fail.kind);
+		assert_string_equal(told.text, fail.text);
+	}
+	config_unref(c);
+}
+
+/* ---- another host ---- */
+
+static const struct { const char *label; enum sp_fail_kind kind; bool site, uncertain, want; } elsewhere[] = {
+	{ "the host failed before the mail", SP_FAIL_CONNECT, true, false, true },
+	{ "421", SP_FAIL_REPLY, true, false, true },
+	{ "policy", SP_FAIL_POLICY, true, false, true },
+	{ "TLS", SP_FAIL_TLS, true, false, true },
+	{ "nonsense", SP_FAIL_PROTOCOL, true, false, true },
+	{ "the recipient was judged", SP_FAIL_REPLY, false, false, false },
+	{ "lost after the final dot: it may have been taken", SP_FAIL_CONNECT, true, true, false },
+	{ "nonsense after the final dot", SP_FAIL_PROTOCOL, true, true, false },
+	{ "judged, and uncertain", SP_FAIL_REPLY, false, true, false },
+	{ "our disk fails everywhere", SP_FAIL_STORE, true, false, false },
+	{ "we are stopping", SP_FAIL_SHUTDOWN, true, false, false },
+};
+
+static void test_elsewhere(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(elsewhere); i++) {
+		struct sp_fail fail = failure(elsewhere[i].kind, false, "");
+		bool got = outcome_elsewhere(&fail, elsewhere[i].site, elsewhere[i].uncertain);
+		print_message("%s: want %d, got %d\n", elsewhere[i].label, elsewhere[i].want, got);
+		assert_int_equal(got, elsewhere[i].want);
+	}
+}
+
+/* ---- which of two ---- */
+
+/* From the least telling to the most: a policy's refusal is what an operator must hear of. */
+static void test_order(void **state)
+{
+	(void)state;
+	struct sp_fail order[] = {
+		SP_FAIL_OK,
+		failure(SP_FAIL_SHUTDOWN, false, ""),
+		failure(SP_FAIL_DNS, true, "5.4.4"),
+		failure(SP_FAIL_CONNECT, false, "4.4.1"),
+		failure(SP_FAIL_DNS, false, "4.4.3"),
+		failure(SP_FAIL_STORE, false, ""),
+		failure(SP_FAIL_PROTOCOL, false, ""),
+		reply(421, "4.3.2", "busy"),
+		failure(SP_FAIL_TLS, false, ""),
+		failure(SP_FAIL_POLICY, false, ""),
+		policy(SP_RESULT_VALIDATION_FAILURE),
+	};
+	for (size_t i = 0; i < SP_COUNT(order); i++) {
+		for (size_t j = 0; j < SP_COUNT(order); j++) {
+			bool got = outcome_worse(&order[i], &order[j]);
+			if (got != (i > j))
+				print_message("%s over %s: want %d, got %d\n", sp_fail_kind_str(order[i].kind), sp_fail_kind_str(order[j].kind), i > j, got);
+			assert_int_equal(got, i > j);
+		}
+	}
+	struct sp_fail connect = failure(SP_FAIL_CONNECT, false, ""), tls = failure(SP_FAIL_TLS, false, "");
+	connect.result = SP_RESULT_STARTTLS_NOT_SUPPORTED;      /* whatever the kind, what a report counts is told first */
+	assert_true(outcome_worse(&connect, &tls));
+	struct sp_fail http = failure(SP_FAIL_HTTP, false, "");
+	assert_false(outcome_worse(&http, &order[6]));
+	assert_false(outcome_worse(&order[6], &http));
+}
+
+static void test_a_fresh_policy_is_wanted_for_what_a_policy_refused(void **state)
+{
+	(void)state;
+	struct sp_fail refused = policy(SP_RESULT_CERTIFICATE_EXPIRED), lost = failure(SP_FAIL_CONNECT, false, "");
+	assert_true(outcome_wants_fresh_policy(&refused));
+	assert_false(outcome_wants_fresh_policy(&lost));
+	assert_false(outcome_wants_fresh_policy(&SP_FAIL_OK));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_recipients),
+		cmocka_unit_test(test_mail_of_nobody_is_not_overdue_at_the_hour_of_the_notice),
+		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_what_is_told_at_the_end),
+		cmocka_unit_test(test_the_longest_failure_is_told_whole_or_cut),
+		cmocka_unit_test(test_sites),
+		cmocka_unit_test(test_elsewhere),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_a_fresh_policy_is_wanted_for_what_a_policy_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
