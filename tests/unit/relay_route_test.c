@@ -1,0 +1,200 @@
+/* tests/unit/relay_route_test.c - relay/route.c: which destination a recipient has, and what a destination's name means; a damaged one is refused. */
+#include "relay/route.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define SMTP 25
+
+static struct config *configure(const char *routes)
+{
+	char text[4096];
+	struct sp_buf problems;
+	snprintf(text, sizeof(text), "hostname: relay.example.com\nroutes: [%s]\n", routes);
+	sp_buf_init(&problems, 4096);
+	struct config *c = config_parse(sp_str_of(text), "t", &problems);
+	if (c == NULL)
+		print_message("%s", sp_buf_cstr(&problems));
+	assert_non_null(c);
+	sp_buf_clear(&problems);
+	return c;
+}
+
+/* "domain", "[literal]" or "HOST port" with what else is known, as text. */
+static const char *describe(bool ok, const struct route_target *t, struct sp_arena *arena)
+{
+	char text[SP_ADDR_TEXT];
+	if (!ok)
+		return "no destination";
+	const char *policy = t->policy_domain ? t->policy_domain : "-";
+	switch (t->kind) {
+	case ROUTE_DOMAIN:
+		return sp_arena_printf(arena, "domain %s:%u policy=%s", t->host, t->port, policy);
+	case ROUTE_LITERAL:
+		return sp_arena_printf(arena, "literal %s policy=%s", sp_addr_str(&t->addr, text), policy);
+	case ROUTE_HOST:
+		if (t->host)
+			return sp_arena_printf(arena, "host %s:%u policy=%s", t->host, t->port, policy);
+		assert_int_equal(t->port, sp_addr_port(&t->addr));
+		return sp_arena_printf(arena, "host %s policy=%s", sp_addr_str(&t->addr, text), policy);
+	}
+	return "?";
+}
+
+/* ---- recipients ---- */
+
+#define ROUTES "{domain: corp.example, via: \"mx.corp.example:2525\"}, {domain: four.example, via: 192.0.2.1}, {domain: six.example, via: \"[2001:db8::1]:26\"}"
+
+static const struct { const char *label, *routes, *to, *destination, *meaning; } recipients[] = {
+	{ "no routes: the domain", "", "a@example.net", "example.net", "domain example.net:25 policy=example.net" },
+	{ "none that fits", ROUTES, "a@example.net", "example.net", "domain example.net:25 policy=example.net" },
+	{ "a route", ROUTES, "a@corp.example", "mx.corp.example:2525", "host mx.corp.example:2525 policy=mx.corp.example" },
+	{ "case does not matter", ROUTES, "a@CORP.Example", "mx.corp.example:2525", "host mx.corp.example:2525 policy=mx.corp.example" },
+	{ "not for a subdomain", ROUTES, "a@x.corp.example", "x.corp.example", "domain x.corp.example:25 policy=x.corp.example" },
+	{ "not for a longer name", ROUTES, "a@mycorp.example", "mycorp.example", "domain mycorp.example:25 policy=mycorp.example" },
+	{ "by an IPv4 address", ROUTES, "a@four.example", "[192.0.2.1]:25", "host 192.0.2.1:25 policy=-" },
+	{ "by an IPv6 address", ROUTES, "a@six.example", "[IPv6:2001:db8::1]:26", "host [2001:db8::1]:26 policy=-" },
+	{ "* for the others", ROUTES ", {domain: \"*\", via: smart.example}", "a@example.net", "smart.example:25", "host smart.example:25 policy=smart.example" },
+	{ "* not for those with a route", ROUTES ", {domain: \"*\", via: smart.example}", "a@corp.example", "mx.corp.example:2525", "host mx.corp.example:2525 policy=mx.corp.example" },
+	{ "* may stand first", "{domain: \"*\", via: smart.example}, {domain: corp.example, via: mx.corp.example}", "a@corp.example", "mx.corp.example:25", "host mx.corp.example:25 policy=mx.corp.example" },
+	{ "* for literals", "{domain: \"*\", via: smart.example}", "a@[192.0.2.9]", "smart.example:25", "host smart.example:25 policy=smart.example" },
+	{ "* for <postmaster>", "{domain: \"*\", via: smart.example}", "", "smart.example:25", "host smart.example:25 policy=smart.example" },
+	{ "<postmaster> is ours", ROUTES, "", "relay.example.com", "domain relay.example.com:25 policy=relay.example.com" },
+	{ "U-labels", "{domain: b\xc3\xbc""cher.example, via: mx.example}", "a@b\xc3\xbc""cher.example", "mx.example:25", "host mx.example:25 policy=mx.example" },
+	{ "an IPv4 literal", ROUTES, "a@[192.0.2.9]", "[192.0.2.9]", "literal 192.0.2.9:25 policy=-" },
+	{ "an IPv6 literal", ROUTES, "a@[IPv6:2001:db8::9]", "[IPv6:2001:db8::9]", "literal [2001:db8::9]:25 policy=-" },
+	{ "an underscore", "", "a@my_host.example", "my_host.example", "domain my_host.example:25 policy=my_host.example" },
+};
+
+static void test_recipients(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(recipients); i++) {
+		struct sp_arena arena = SP_ARENA_EMPTY;
+		struct config *c = configure(recipients[i].routes);
+		struct smtp_address to = { .text = "postmaster", .local = "postmaster", .domain = "" };
+		const char *why;
+		if (*recipients[i].to)
+			assert_true(smtp_address_parse(sp_str_of(recipients[i].to), false, &arena, &to, &why));
+		const char *got = route_destination(c, &to, &arena);
+		struct route_target target;
+		bool ok = route_parse(got, SMTP, &arena, &target);
+		const char *meaning = describe(ok, &target, &arena);
+		print_message("%s: want %s (%s), got %s (%s)\n", recipients[i].label, recipients[i].destination, recipients[i].meaning, got, meaning);
+		assert_string_equal(got, recipients[i].destination);
+		assert_string_equal(meaning, recipients[i].meaning);
+		config_unref(c);
+		sp_arena_clear(&arena);
+	}
+}
+
+/* ---- names of destinations ---- */
+
+#define L63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct { const char *label, *name, *want; } names[] = {    /* the default port is 2625 here */
+	{ "a domain", "example.com", "domain example.com:2625 policy=example.com" },
+	{ "one label", "localhost", "domain localhost:2625 policy=localhost" },
+	{ "a host", "mx.example.com:25", "host mx.example.com:25 policy=mx.example.com" },
+	{ "the largest port", "mx.example.com:65535", "host mx.example.com:65535 policy=mx.example.com" },
+	{ "an IPv4 literal", "[192.0.2.1]", "literal 192.0.2.1:2625 policy=-" },
+	{ "an IPv4 hop", "[192.0.2.1]:26", "host 192.0.2.1:26 policy=-" },
+	{ "an IPv6 literal", "[IPv6:2001:db8::1]", "literal [2001:db8::1]:2625 policy=-" },
+	{ "an IPv6 hop", "[IPv6:2001:db8::1]:26", "host [2001:db8::1]:26 policy=-" },
+	{ "the tag in lower case", "[ipv6:::1]", "literal [::1]:2625 policy=-" },
+	{ "a mapped address", "[IPv6:::ffff:192.0.2.1]:26", "host [::ffff:192.0.2.1]:26 policy=-" },
+	{ "a label of 63", L63 ".example", "domain " L63 ".example:2625 policy=" L63 ".example" },
+	{ "empty", "", "no destination" },
+	{ "a dot", ".", "no destination" },
+	{ "an empty label", "a..example", "no destination" },
+	{ "a dot at the end", "example.com.", "no destination" },
+	{ "a label of 64", L63 "a.example", "no destination" },
+	{ "254 octets", L63 "." L63 "." L63 "." L63, "no destination" },
+	{ "a blank", "exam ple.com", "no destination" },
+	{ "a control character", "example\x01.com", "no destination" },
+	{ "8 bits", "b\xc3\xbc""cher.example", "no destination" },
+	{ "an address", "a@example.com", "no destination" },
+	{ "a port alone", ":25", "no destination" },
+	{ "a colon alone", "mx.example.com:", "no destination" },
+	{ "port 0", "mx.example.com:0", "no destination" },
+	{ "a port over 65535", "mx.example.com:65536", "no destination" },
+	{ "a port over 2^64", "mx.example.com:18446744073709551641", "no destination" },
+	{ "a port that is none", "mx.example.com:smtp", "no destination" },
+	{ "a sign before the port", "mx.example.com:+25", "no destination" },
+	{ "two ports", "mx.example.com:25:25", "no destination" },
+	{ "a bracket left open", "[192.0.2.1", "no destination" },
+	{ "nothing in the brackets", "[]", "no destination" },
+	{ "a name in brackets", "[example.com]", "no destination" },
+	{ "IPv6 without its tag", "[2001:db8::1]", "no destination" },
+	{ "IPv4 with the tag of IPv6", "[IPv6:192.0.2.1]", "no destination" },
+	{ "three numbers", "[192.0.2]", "no destination" },
+	{ "a number over 255", "[192.0.2.256]", "no destination" },
+	{ "a literal and a port 0", "[192.0.2.1]:0", "no destination" },
+	{ "a literal and a colon", "[192.0.2.1]:", "no destination" },
+	{ "a literal and more", "[192.0.2.1]x", "no destination" },
+	{ "a literal and a port without a colon", "[192.0.2.1]25", "no destination" },
+	{ "a zone", "[IPv6:fe80::1%eth0]", "no destination" },
+};
+
+static void test_names(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(names); i++) {
+		struct sp_arena arena = SP_ARENA_EMPTY;
+		struct route_target target;
+		memset(&target, 0x55, sizeof(target));
+		const char *got = describe(route_parse(names[i].name, 2625, &arena, &target), &target, &arena);
+		print_message("%s: want %s, got %s\n", names[i].label, names[i].want, got);
+		assert_string_equal(got, names[i].want);
+		sp_arena_clear(&arena);
+	}
+}
+
+/* What a route leads to is stored by its name: it must mean the same when it is read back, and after the configuration was printed and read. */
+static void test_what_a_route_names_reads_back(void **state)
+{
+	(void)state;
+	static const char *const vias[] = { "mx.example", "mx.example:1", "192.0.2.1", "192.0.2.1:65535", "\"[2001:db8::1]\"", "\"[2001:db8::1]:26\"",
+	                                    "\"2001:db8::1\"", "\"[::ffff:192.0.2.1]:26\"", "\"[::1]:26\"" };
+	for (size_t i = 0; i < SP_COUNT(vias); i++) {
+		struct sp_arena arena = SP_ARENA_EMPTY;
+		char route[256];
+		snprintf(route, sizeof(route), "{domain: \"*\", via: %s}", vias[i]);
+		struct config *c = configure(route);
+		struct smtp_address to = { .text = "a@b.example", .local = "a", .domain = "b.example" };
+		const char *first = route_destination(c, &to, &arena);
+		struct route_target target;
+		bool ok = route_parse(first, SMTP, &arena, &target);
+		assert_true(ok);
+		assert_int_equal(target.kind, ROUTE_HOST);
+		assert_int_equal(target.port, c->routes.items[0].via_port);
+
+		struct sp_buf text, problems;
+		sp_buf_init(&text, 65536);
+		sp_buf_init(&problems, 65536);
+		config_print(c, &text);
+		struct config *again = config_parse(sp_buf_str(&text), "t", &problems);
+		assert_non_null(again);
+		const char *second = route_destination(again, &to, &arena);
+		print_message("via %s: %s, %s\n", vias[i], first, second);
+		assert_string_equal(first, second);
+		config_unref(c);
+		config_unref(again);
+		sp_buf_clear(&text);
+		sp_arena_clear(&arena);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_recipients),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_what_a_route_names_reads_back),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
