@@ -15,7 +15,6 @@
 #define WINDOW_FIRST 5                  /* sessions to a site that is not known yet; one more for each transaction that went well */
 #define SESSION_BACKLOG 8               /* messages waiting for each session, before there is another */
 #define NUDGE_MS 250
-#define RELEASE_MS 1000                 /* a busy destination gives its row back at most so often */
 #define FIRST_CONTACT_MS (4 * 3600 * 1000)      /* sts.first_contact: defer holds mail for so long; then it goes as without a policy */
 #define QUIET_MS 60000                  /* a quiet destination keeps its plan for so long */
 #define QUIET_MAX 10000                 /* quiet destinations of a shard */
@@ -88,13 +87,10 @@ static void park(struct destination *d, const struct queue_job *j)
 
 static void release(struct destination *d)
 {
-	/* Not held: nothing is due, so what waits has times of its own, also where the site failed last. */
-	bool waits = held(d);
-	struct queue_wait wait = { .failures = waits ? d->failures : 0, .since_ms = waits ? d->since_ms : 0,
-	                           .next_at_ms = waits ? d->held_until_ms : 0, .text = sp_failed(&d->last) ? d->last.text : "" };
+	struct queue_wait wait = { .failures = d->failures, .since_ms = d->since_ms, .next_at_ms = held(d) ? d->held_until_ms : 0,
+	                           .text = sp_failed(&d->last) ? d->last.text : "" };
 	queue_release(d->shard->relay->store, d->name, &wait);
 	d->taken = false;
-	d->released_ms = core_clock_mono_ms();
 }
 
 /* A job that cannot be tried now waits in the store with the others, unless its time is up. */
@@ -313,23 +309,6 @@ static void on_nudge(void *owner)
 	kick(d);
 }
 
-/* Came back from a session after the others were put off: waits with them. */
-static void keep_in_store(struct destination *d)
-{
-	struct queue_job *j;
-	if (d->waiting_count == 0)
-		return;
-	while ((j = pop_waiting(d)))
-		wait_in_store(d, j);
-	release(d);
-}
-
-/* A destination that is never quiet must not keep its row: what was put off would never be due. */
-static bool is_owed_release(const struct destination *d)
-{
-	return d->taken && !d->more && !d->loading && core_clock_mono_ms() - d->released_ms >= RELEASE_MS;
-}
-
 static void kick(struct destination *d)
 {
 	struct shard *s = d->shard;
@@ -348,12 +327,8 @@ static void kick(struct destination *d)
 		s->stalled = true;
 		return;
 	}
-	if (held(d)) {
-		keep_in_store(d);
+	if (held(d))
 		return;
-	}
-	if (is_owed_release(d))
-		release(d);
 	if (d->waiting_count == 0) {
 		if (d->more && !d->loading)
 			load_page(d);
@@ -441,37 +416,15 @@ void destination_overdue(struct shard *s, const char *name, struct queue_job *jo
 		sp_fail_set(&why, SP_FAIL_CONNECT, "the destination could not be reached, or did not accept it yet");
 	sp_list_push_back(&d->inflight, &job->link);
 	d->taken = true;
-	if (!settle_waiting(d, job, &why)) {
-		sp_list_remove(&job->link);
-		park(d, job);
-		queue_job_free(job);
-	}
-	kick(d);                                /* in any case: with a job in flight it is no longer quiet, and must not be freed */
-}
-
-static void reload_one(struct sp_map_node *n, void *arg)
-{
-	(void)arg;
-	struct destination *d = sp_container_of(n, struct destination, node);
-	plan_cancel(d->making);
-	d->making = NULL;
-	if (d->plan)
-		d->plan->good_until_ms = 0;
-	retire_sessions(d);
+	if (settle_waiting(d, job, &why))
+		return;
+	sp_list_remove(&job->link);
+	park(d, job);
+	queue_job_free(job);
 	kick(d);
 }
 
-void destination_reload_all(struct shard *s)
-{
-	sp_map_each(&s->destinations, reload_one, NULL);
-}
-
 /* --- from deliveries --- */
-
-bool destination_agrees(const struct destination *d, const struct plan *p)
-{
-	return d->plan == NULL || d->plan == p || same_demands(d->plan, p);
-}
 
 struct queue_job *destination_next(struct destination *d)
 {
@@ -518,9 +471,7 @@ void destination_session_over(struct destination *d, const struct sp_fail *why)
 	if (outcome_wants_fresh_policy(why) && !d->rechecked && d->waiting_count > 0 && d->plan &&
 	    d->plan->finding.policy && d->plan->finding.source != STS_SOURCE_FRESH) {
 		d->rechecked = true;
-		d->failing = false;             /* they are all over: the fresh plan is tried by new ones */
 		d->last = *why;
-		d->plan->good_until_ms = 0;     /* nobody begins under it meanwhile */
 		make_plan(d, true);
 		return;
 	}
@@ -576,9 +527,6 @@ static void stop_one(struct sp_map_node *n, void *arg)
 	plan_cancel(d->making);
 	d->making = NULL;
 	retire_sessions(d);
-	SP_LIST_EACH(&d->sessions, l)           /* those with nothing under way: no host is waited for in vain */
-		if (!delivery_is_proven(sp_container_of(l, struct delivery, link)))
-			delivery_cut(sp_container_of(l, struct delivery, link));
 	kick(d);
 }
 
