@@ -209,6 +209,14 @@ static size_t before_ourselves(const struct ranked *hosts, size_t count, const c
 	return count;
 }
 
+static void loops_back(struct plan_making *m, const char *as)
+{
+	struct plan *p = m->plan;
+	sp_fail_set(&p->fail, SP_FAIL_DNS, "mail for %s loops back to us: %s is its %s", m->target.host, m->shard->config->hostname, as);
+	p->fail.permanent = true;
+	snprintf(p->fail.esc, sizeof(p->fail.esc), "5.4.6");
+}
+
 static void take_mx(struct plan_making *m, const struct core_dns_answer *a)
 {
 	struct plan *p = m->plan;
@@ -217,11 +225,8 @@ static void take_mx(struct plan_making *m, const struct core_dns_answer *a)
 		ranked[i] = (struct ranked){ &a->records[i], shard_random(m->shard) };
 	qsort(ranked, a->count, sizeof(*ranked), by_rank);
 	size_t count = before_ourselves(ranked, a->count, m->shard->config->hostname);
-	if (count == 0) {
-		sp_fail_set(&p->fail, SP_FAIL_DNS, "mail for %s loops back to us: %s is its best MX", m->target.host, m->shard->config->hostname);
-		p->fail.permanent = true;
-		snprintf(p->fail.esc, sizeof(p->fail.esc), "5.4.6");
-	}
+	if (count == 0)
+		loops_back(m, "best MX");
 	count = sp_min(count, PLAN_HOSTS_MAX);
 	set_hosts(p, count);
 	for (size_t i = 0; i < count; i++)
@@ -247,6 +252,8 @@ static void on_mx(void *owner, const struct core_dns_answer *a)
 		snprintf(p->fail.esc, sizeof(p->fail.esc), "5.1.10");           /* RFC 7505 4.2 */
 	} else if (a->status == CORE_DNS_OK) {
 		take_mx(m, a);
+	} else if (a->status == CORE_DNS_NODATA && strcmp(m->target.host, m->shard->config->hostname) == 0) {
+		loops_back(m, "implicit MX");                                   /* <postmaster>, and whoever writes to us by name */
 	} else if (a->status == CORE_DNS_NODATA) {                              /* RFC 5321 5.1: implicit MX */
 		set_hosts(p, 1);
 		set_host(p, 0, m->target.host, 0);
