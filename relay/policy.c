@@ -330,8 +330,8 @@ static void on_timer(void *owner)
 		look_up(p);
 	else if (p->state == SLOT_FETCHING)
 		fetch(p);
-	else if (p->state == SLOT_IDLE && !sp_list_empty(&p->waits))
-		tell(p, seconds_left(p));       /* what is known is still good: told on a later turn */
+	else if (p->state == SLOT_IDLE)
+		tell(p, seconds_left(p));       /* what is known is still good: told on a later turn, to whoever is left */
 }
 
 static void begin(struct policy_slot *p)
