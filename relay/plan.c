@@ -14,6 +14,7 @@
 #define GOOD_MIN_S 1                    /* a plan is used at least, and at most, for so long */
 #define GOOD_MAX_S 3600
 #define GOOD_FAILED_S 5
+#define GOOD_ADDRESSLESS_S 60           /* one host has no address, says the DNS */
 
 struct host_query {
 	struct plan_making *making;
@@ -70,7 +71,8 @@ static void complete(struct plan_making *m)
 {
 	struct plan *p = m->plan;
 	judge_hosts(p);
-	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && m->patient)
+	bool unread = p->finding.defer.kind == SP_FAIL_STORE;   /* the cache of policies: no matter how long it takes */
+	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && (m->patient || unread))
 		p->fail = p->finding.defer;
 	uint32_t good_s = sp_failed(&p->fail) ? GOOD_FAILED_S : (uint32_t)sp_max(sp_min(m->ttl_s, GOOD_MAX_S), GOOD_MIN_S);
 	p->good_until_ms = core_clock_mono_ms() + (uint64_t)good_s * 1000;
@@ -103,8 +105,11 @@ static void host_known(struct plan_making *m, size_t host)
 {
 	struct plan_host *h = &m->plan->hosts[host];
 	const struct host_query *v4 = &m->hosts[2 * host], *v6 = &m->hosts[2 * host + 1];
-	if (v4->done && v6->done && h->addr_count == 0 && !sp_failed(&h->fail))
+	if (!v4->done || !v6->done || h->addr_count > 0)
+		return;
+	if (!sp_failed(&h->fail))
 		address_fail(h, v4, v6);
+	least_ttl(m, h->fail.permanent ? GOOD_ADDRESSLESS_S : GOOD_FAILED_S);   /* by the next attempt DNS may be mended */
 }
 
 static void add_address(struct plan_making *m, struct plan_host *h, const struct sp_addr *found, bool any)

@@ -17,6 +17,7 @@
 #define TXT_RETRY_MS 1000               /* the one short retry of DESIGN.md */
 #define TTL_MAX_S 3600                  /* an id is compared at least this often */
 #define TTL_FAILED_S 30                 /* DNS failed: not asked again for so long (RFC 2308 7: at most 5 minutes) */
+#define TTL_UNREAD_S 2                   /* the cache could not be read */
 #define FETCH_WAIT_MS 200               /* when RELAY_FETCHES_MAX are under way */
 #define HEAD_MAX 32768                  /* octets of a policy host's response head */
 
@@ -214,13 +215,24 @@ static enum core_db_status run_get(struct core_db *db, struct queue_op *op)
 	return status;
 }
 
+/* The cache may know an `enforce` that an attacker keeps us from learning anew: while it cannot be read, nothing goes (promise 1). */
+static void load_failed(struct policy_slot *p, const struct sp_fail *why)
+{
+	sts_finding_clear(&p->finding);
+	p->finding.defer = *why;
+	p->txt_ttl_s = TTL_UNREAD_S;
+	finish(p);
+}
+
 static void on_get(struct queue_op *op, const struct sp_fail *why)
 {
 	struct cache_op *c = sp_container_of(op, struct cache_op, op);
 	struct shard *s = c->shard;
 	struct policy_slot *p = find_slot(s, c->domain);        /* by name: the slot may be gone */
-	if (p && p->state == SLOT_LOADING) {
-		p->loaded = !sp_failed(why);
+	if (p && p->state == SLOT_LOADING && sp_failed(why)) {
+		load_failed(p, why);
+	} else if (p && p->state == SLOT_LOADING) {
+		p->loaded = true;
 		if (c->found)
 			sts_entry_copy(&p->entry, &c->entry);
 		begin(p);
