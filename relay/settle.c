@@ -59,11 +59,26 @@ static void unstick(struct settlement *t)
 	atomic_fetch_sub(&t->dest->shard->relay->unsettled, 1);
 }
 
+/* The end comes before the store is well: the next start finds the message as it was before the attempt. */
+static void abandon(struct settlement *t, const struct sp_fail *why)
+{
+	struct destination *d = t->dest;
+	struct queue_job *job = t->job;
+	sp_log_text(SP_LOG_ERROR, job->message->name, "store", "its results are lost, it will be tried again after the next start: %s", why->text);
+	unstick(t);
+	free_settlement(t);
+	destination_settled(d, job, false, false);
+}
+
 static void on_settled(void *owner, const struct sp_fail *why)
 {
 	struct settlement *t = owner;
 	struct shard *s = t->dest->shard;
 	shard_op_end(s);
+	if (sp_failed(why) && s->stopping && core_clock_mono_ms() >= s->stop_at_ms) {
+		abandon(t, why);
+		return;
+	}
 	if (sp_failed(why)) {
 		if (!t->stuck)
 			atomic_fetch_add(&s->relay->unsettled, 1);
@@ -81,6 +96,7 @@ static void on_settled(void *owner, const struct sp_fail *why)
 	for (size_t i = 0; i < job->count; i++) {
 		left |= t->outcomes[i].outcome == OUTCOME_DEFER;
 		waits |= t->outcomes[i].outcome == OUTCOME_DEFER && t->outcomes[i].next_at_ms == 0;
+		job->recipients[i].notified |= t->outcomes[i].notify;
 	}
 	free_settlement(t);
 	destination_settled(d, job, left, waits);
@@ -265,6 +281,17 @@ static void conclude(struct settlement *t, const struct settle_facts *facts)
 		on_delay_notice(t, NULL);
 }
 
+/* RFC 5321 4.5.3.1.10: 452 behind recipients that were taken says that the rest is to come in a transaction of its own, at once. */
+static void send_rest_at_once(struct settlement *t, int64_t now_ms)
+{
+	bool delivered = false;
+	for (size_t i = 0; i < t->job->count; i++)
+		delivered |= t->outcomes[i].outcome == OUTCOME_DELIVERED;
+	for (size_t i = 0; i < t->job->count && delivered; i++)
+		if (t->outcomes[i].outcome == OUTCOME_DEFER && t->outcomes[i].fail.code == 452)
+			t->outcomes[i].next_at_ms = now_ms;
+}
+
 void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts)
 {
 	struct shard *s = d->shard;
@@ -272,6 +299,7 @@ void settle_job(struct destination *d, struct queue_job *job, const struct sp_fa
 	int64_t now_ms = core_clock_wall_ms();
 	for (size_t i = 0; i < job->count; i++)
 		outcome_recipient(s->config, job->message, &job->recipients[i], &fails[i], now_ms, shard_random(s), &t->outcomes[i]);
+	send_rest_at_once(t, now_ms);
 	conclude(t, facts);
 }
 
