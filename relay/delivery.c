@@ -14,6 +14,7 @@
 #define CONNECT_MS 30000                /* TCP connect, per address */
 #define SESSION_MS (20 * 60 * 1000)     /* a whole session, and a second for each 500 octets (DESIGN.md, limits) */
 #define MS_AN_OCTET 2
+#define LAST_REPLY_MS (11 * 60 * 1000)  /* RFC 5321 4.5.3.2.6: 10 minutes */
 #define IDLE_MS 5000                    /* in the pool */
 #define IDLE_MAX 200                    /* sessions of a shard in pools */
 #define UNSENT_MAX (256 * 1024)         /* octets handed to the connection and not yet sent, before more content is */
@@ -41,6 +42,7 @@ struct delivery_state {
 	struct sp_fail worst;                   /* of all tries */
 	struct core_timer *timer;               /* the next try on a later turn; idle in the pool */
 	bool stopping;
+	bool idled;                             /* was in the pool: it is good, though it may not have carried anything */
 	/* the message in hand: kept from try to try, until somebody judged it or no host is left */
 	struct queue_job *job;
 	const char **recipients;
@@ -429,7 +431,7 @@ static void begin_job(struct delivery_state *y)
 	y->job_ms = core_clock_mono_ms();
 	y->first_job = y->messages == 0;
 	y->body_at = 0;
-	y->deadline_ms += sp_body_len(j->message->body) * MS_AN_OCTET;
+	y->deadline_ms = sp_max(y->deadline_ms, y->job_ms + SESSION_MS) + sp_body_len(j->message->body) * MS_AN_OCTET;
 	y->recipients = sp_realloc(y->recipients, j->count * sizeof(*y->recipients));
 	for (size_t i = 0; i < j->count; i++)
 		y->recipients[i] = j->recipients[i].address;
@@ -441,6 +443,7 @@ static void begin_job(struct delivery_state *y)
 
 static void into_pool(struct delivery_state *y)
 {
+	y->idled = true;
 	sp_list_push_front(&y->pub.dest->pool, &y->pub.pool);
 	y->pub.dest->pool_count++;
 	y->shard->idle_sessions++;
@@ -463,7 +466,11 @@ static bool on_ready(struct delivery_state *y)
 {
 	if (!y->proven && !prove_clear(y))
 		return false;
-	bool more = !y->stopping && smtp_client_reusable(y->client) &&
+	if (!destination_agrees(y->pub.dest, y->plan))
+		y->stopping = true;             /* what was proved is not what is demanded now */
+	if (y->stopping)
+		give_up_job(y);                 /* nothing of it has left on this connection */
+	bool more = !y->stopping && smtp_client_reusable(y->client) && core_clock_mono_ms() - y->began_ms < SESSION_MS &&
 	            y->messages < (unsigned)y->shard->config->delivery.messages_per_session;
 	if (y->job == NULL && more)
 		y->job = destination_next(y->pub.dest);
@@ -500,6 +507,8 @@ static void give_piece(struct delivery_state *y, struct sp_str piece)
 	if (y->body_at == sp_body_len(body)) {
 		smtp_client_body_end(y->client);
 		y->wants_body = false;
+		/* Whatever it took so far: giving up on the last reply sooner would deliver the message twice. */
+		y->deadline_ms = sp_max(y->deadline_ms, core_clock_mono_ms() + LAST_REPLY_MS);
 	}
 }
 
@@ -602,6 +611,7 @@ static void begin_anew(struct delivery_state *y)
 		return;
 	}
 	y->messages = 0;
+	y->idled = false;
 	y->next_try = 0;
 	y->worst = SP_FAIL_OK;
 	drop_connection(y, true);
@@ -616,7 +626,7 @@ static void on_close(struct delivery_state *y)
 		end(y, &SP_FAIL_OK);
 		return;
 	}
-	if (y->messages > 0) {                  /* it served; what is in hand, and who waits, gets another one */
+	if (y->messages > 0 || (y->idled && y->job == NULL)) {  /* it served, or would have; what is in hand, and who waits, gets another one */
 		log_session(y, "failed", &why);
 		begin_anew(y);
 		return;
@@ -791,6 +801,11 @@ void delivery_resume(struct delivery *pub)
 	leave_pool(y);
 	core_timer_stop(y->timer);
 	drive(y, &none);
+}
+
+bool delivery_is_proven(const struct delivery *pub)
+{
+	return pub->state->proven;
 }
 
 void delivery_stop(struct delivery *pub)

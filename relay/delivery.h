@@ -20,6 +20,8 @@ struct delivery {
 void delivery_start(struct destination *d, struct plan *p);
 /* One of the pool: there is work again. */
 void delivery_resume(struct delivery *y);
+/* It may carry mail, or does. */
+bool delivery_is_proven(const struct delivery *y);
 /* No further message; what is being sent may end. */
 void delivery_stop(struct delivery *y);
 /* At once: the message in hand stays in the store. */

@@ -15,9 +15,11 @@
 #define WINDOW_FIRST 5                  /* sessions to a site that is not known yet; one more for each transaction that went well */
 #define SESSION_BACKLOG 8               /* messages waiting for each session, before there is another */
 #define NUDGE_MS 250
+#define RELEASE_MS 1000                 /* a busy destination gives its row back at most so often */
 #define FIRST_CONTACT_MS (4 * 3600 * 1000)      /* sts.first_contact: defer holds mail for so long; then it goes as without a policy */
 #define QUIET_MS 60000                  /* a quiet destination keeps its plan for so long */
 #define QUIET_MAX 10000                 /* quiet destinations of a shard */
+#define TICK_LOOKS 1000                 /* of them a second */
 
 static void kick(struct destination *d);
 static void on_nudge(void *owner);
@@ -87,10 +89,13 @@ static void park(struct destination *d, const struct queue_job *j)
 
 static void release(struct destination *d)
 {
-	struct queue_wait wait = { .failures = d->failures, .since_ms = d->since_ms, .next_at_ms = held(d) ? d->held_until_ms : 0,
-	                           .text = sp_failed(&d->last) ? d->last.text : "" };
+	/* Not held: nothing is due, so what waits has times of its own, also where the site failed last. */
+	bool waits = held(d);
+	struct queue_wait wait = { .failures = waits ? d->failures : 0, .since_ms = waits ? d->since_ms : 0,
+	                           .next_at_ms = waits ? d->held_until_ms : 0, .text = sp_failed(&d->last) ? d->last.text : "" };
 	queue_release(d->shard->relay->store, d->name, &wait);
 	d->taken = false;
+	d->released_ms = core_clock_mono_ms();
 }
 
 /* A job that cannot be tried now waits in the store with the others, unless its time is up. */
@@ -133,7 +138,7 @@ static void site_failed(struct destination *d, const struct sp_fail *why)
 {
 	int64_t now_ms = core_clock_wall_ms();
 	d->last = outcome_of_session(why);
-	d->rechecked = d->failing = false;
+	d->rechecked = d->failing = d->fetched_now = false;
 	d->window = WINDOW_FIRST;
 	d->failures++;
 	if (d->since_ms == 0)
@@ -160,7 +165,7 @@ void destination_works(struct destination *d)
 	}
 	d->failures = 0;
 	d->since_ms = d->held_until_ms = 0;
-	d->rechecked = d->failing = false;
+	d->rechecked = d->failing = d->fetched_now = false;
 	d->last = SP_FAIL_OK;
 	if (d->window < (size_t)d->shard->config->delivery.concurrency)
 		d->window++;
@@ -201,6 +206,7 @@ static void on_plan(void *owner, struct plan *p)
 		retire_sessions(d);
 	plan_unref(d->plan);
 	d->plan = p;
+	d->fetched_now = p->finding.source == STS_SOURCE_FRESH && p->finding.fetched_s >= d->asked_s;
 	kick(d);
 }
 
@@ -209,6 +215,7 @@ static void make_plan(struct destination *d, bool fresh)
 	if (d->making)
 		return;
 	bool patient = d->since_ms == 0 || core_clock_wall_ms() - d->since_ms < FIRST_CONTACT_MS;
+	d->asked_s = core_clock_wall_s();
 	d->making = plan_make(d->shard, d->name, fresh, patient, on_plan, d);
 }
 
@@ -226,6 +233,7 @@ static void on_loaded(void *owner, struct queue_job **jobs, size_t count, const 
 	struct destination *d = find(s, load->name);
 	sp_assert(d != NULL && d->loading);
 	d->loading = false;
+	s->loads--;
 	if (sp_failed(why))
 		sp_log_text(SP_LOG_ERROR, d->name, "store", "waiting mail cannot be read, it stays: %s", why->text);
 	if (count == 0)
@@ -244,6 +252,13 @@ static void on_loaded(void *owner, struct queue_job **jobs, size_t count, const 
 	shard_op_end(s);
 }
 
+/* Many destinations may wake at once, and what is on its way is not counted yet. */
+static bool page_fits(const struct shard *s)
+{
+	size_t coming = (size_t)(s->loads + 1) * s->relay->shard_count * LOAD_OCTETS;
+	return sp_body_memory() + coming <= (size_t)s->config->limits.memory / 4 * 3;
+}
+
 static void load_page(struct destination *d)
 {
 	struct load *load = sp_alloc(sizeof(*load));
@@ -252,7 +267,8 @@ static void load_page(struct destination *d)
 	d->loading = true;
 	shard_op_begin(d->shard);
 	/* One message is enough to find out whether a site is back. */
-	size_t limit = d->failures > 0 ? 1 : LOAD_MESSAGES;
+	size_t limit = d->failures > 0 || !page_fits(d->shard) ? 1 : LOAD_MESSAGES;
+	d->shard->loads++;
 	queue_load(d->shard->relay->store, d->name, core_clock_wall_ms(), limit, LOAD_OCTETS, d->shard->mailbox, on_loaded, load);
 }
 
@@ -309,6 +325,23 @@ static void on_nudge(void *owner)
 	kick(d);
 }
 
+/* Came back from a session after the others were put off: waits with them. */
+static void keep_in_store(struct destination *d)
+{
+	struct queue_job *j;
+	if (d->waiting_count == 0)
+		return;
+	while ((j = pop_waiting(d)))
+		wait_in_store(d, j);
+	release(d);
+}
+
+/* A destination that is never quiet must not keep its row: what was put off would never be due. */
+static bool is_owed_release(const struct destination *d)
+{
+	return d->taken && !d->more && !d->loading && core_clock_mono_ms() - d->released_ms >= RELEASE_MS;
+}
+
 static void kick(struct destination *d)
 {
 	struct shard *s = d->shard;
@@ -327,8 +360,12 @@ static void kick(struct destination *d)
 		s->stalled = true;
 		return;
 	}
-	if (held(d))
+	if (held(d)) {
+		keep_in_store(d);
 		return;
+	}
+	if (is_owed_release(d))
+		release(d);
 	if (d->waiting_count == 0) {
 		if (d->more && !d->loading)
 			load_page(d);
@@ -416,15 +453,37 @@ void destination_overdue(struct shard *s, const char *name, struct queue_job *jo
 		sp_fail_set(&why, SP_FAIL_CONNECT, "the destination could not be reached, or did not accept it yet");
 	sp_list_push_back(&d->inflight, &job->link);
 	d->taken = true;
-	if (settle_waiting(d, job, &why))
-		return;
-	sp_list_remove(&job->link);
-	park(d, job);
-	queue_job_free(job);
+	if (!settle_waiting(d, job, &why)) {
+		sp_list_remove(&job->link);
+		park(d, job);
+		queue_job_free(job);
+	}
+	kick(d);                                /* in any case: with a job in flight it is no longer quiet, and must not be freed */
+}
+
+static void reload_one(struct sp_map_node *n, void *arg)
+{
+	(void)arg;
+	struct destination *d = sp_container_of(n, struct destination, node);
+	plan_cancel(d->making);
+	d->making = NULL;
+	if (d->plan)
+		d->plan->good_until_ms = 0;
+	retire_sessions(d);
 	kick(d);
 }
 
+void destination_reload_all(struct shard *s)
+{
+	sp_map_each(&s->destinations, reload_one, NULL);
+}
+
 /* --- from deliveries --- */
+
+bool destination_agrees(const struct destination *d, const struct plan *p)
+{
+	return d->plan == NULL || d->plan == p || same_demands(d->plan, p);
+}
 
 struct queue_job *destination_next(struct destination *d)
 {
@@ -469,9 +528,11 @@ void destination_session_over(struct destination *d, const struct sp_fail *why)
 	}
 	/* RFC 8461 5.1: before mail is given up because of a policy, the policy is looked up afresh. */
 	if (outcome_wants_fresh_policy(why) && !d->rechecked && d->waiting_count > 0 && d->plan &&
-	    d->plan->finding.policy && d->plan->finding.source != STS_SOURCE_FRESH) {
+	    d->plan->finding.policy && !d->fetched_now) {
 		d->rechecked = true;
+		d->failing = false;             /* they are all over: the fresh plan is tried by new ones */
 		d->last = *why;
+		d->plan->good_until_ms = 0;     /* nobody begins under it meanwhile */
 		make_plan(d, true);
 		return;
 	}
@@ -505,7 +566,7 @@ void destination_tick(struct shard *s)
 		sp_map_each(&s->destinations, kick_one, NULL);
 	}
 	uint64_t now = core_clock_mono_ms();
-	while (!sp_list_empty(&s->idle_destinations)) {
+	for (unsigned looks = TICK_LOOKS; looks > 0 && !sp_list_empty(&s->idle_destinations); looks--) {
 		struct destination *d = sp_container_of(sp_list_first(&s->idle_destinations), struct destination, idle);
 		if (now - d->quiet_since_ms < QUIET_MS && s->destinations.count < QUIET_MAX)
 			break;
@@ -513,7 +574,7 @@ void destination_tick(struct shard *s)
 			d->quiet_since_ms = now;
 			sp_list_remove(&d->idle);
 			sp_list_push_back(&s->idle_destinations, &d->idle);
-			break;
+			continue;
 		}
 		free_destination(d);
 	}
@@ -527,6 +588,9 @@ static void stop_one(struct sp_map_node *n, void *arg)
 	plan_cancel(d->making);
 	d->making = NULL;
 	retire_sessions(d);
+	SP_LIST_EACH(&d->sessions, l)           /* those with nothing under way: no host is waited for in vain */
+		if (!delivery_is_proven(sp_container_of(l, struct delivery, link)))
+			delivery_cut(sp_container_of(l, struct delivery, link));
 	kick(d);
 }
 

@@ -29,6 +29,8 @@ struct destination {
 	struct plan *plan;                      /* one ref; NULL: none yet */
 	struct plan_making *making;
 	bool failing;                           /* a session came to nothing while others go on: no new ones until that is clear */
+	int64_t asked_s;                        /* Unix time when the plan was begun */
+	bool fetched_now;                       /* its policy was fetched for it, and nothing came of it yet: no older than a fresh look would be */
 	bool rechecked;                         /* the policy host was asked again in this attempt */
 	struct resume_memory resume;
 	unsigned failures;                      /* of the site in a row */
@@ -37,7 +39,7 @@ struct destination {
 	bool taken;                             /* its row is ours */
 	bool more;                              /* the store may have messages that are not in memory */
 	bool loading;
-	uint64_t quiet_since_ms;                /* monotonic */
+	uint64_t quiet_since_ms, released_ms;   /* monotonic; when its row was given back last */
 };
 
 /* A job of this shard. Owned from here on. */
@@ -45,6 +47,8 @@ void destination_give(struct shard *s, const char *name, struct queue_job *job);
 void destination_wake(struct shard *s, const char *name, unsigned failures, int64_t since_ms);
 void destination_hold(struct shard *s, const char *name, const struct queue_wait *wait);
 void destination_overdue(struct shard *s, const char *name, struct queue_job *job);
+/* The configuration changed: plans are made anew, and sessions proved under the old ones end after the message in hand. */
+void destination_reload_all(struct shard *s);
 /* Every second: plans that are old, destinations that are quiet for long. */
 void destination_tick(struct shard *s);
 /* Stopping: what is not being sent stays in the store. */
@@ -54,6 +58,8 @@ void destination_clear_all(struct shard *s);
 
 /* --- for relay/delivery.c --- */
 
+/* Does what was proved under `p` still do? False when the policy is another one by now: then the session takes no further message. */
+bool destination_agrees(const struct destination *d, const struct plan *p);
 /* The next job for a session that is ready, now in flight; NULL when there is none. */
 struct queue_job *destination_next(struct destination *d);
 /* The job was not judged by the peer: it goes to the front again. */

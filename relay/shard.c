@@ -282,6 +282,7 @@ static void run_stop(struct core_mail *mail)
 		close_listener(sp_container_of(l, struct shard_listener, link));
 	inbound_stop_all(s, false);
 	destination_stop_all(s);
+	policy_clear(s);                        /* nobody asks any more; what a fetch would store must not come after the end */
 	core_timer_start(s->tick, s->stop_at_ms <= core_clock_mono_ms() ? 0 : TICK_MS / 4);
 	shard_check_finished(s);
 }
@@ -333,6 +334,7 @@ static void run_reload(struct core_mail *mail)
 	config_unref(s->config);
 	s->config = m->config;
 	free_mail(m);
+	destination_reload_all(s);
 	if (match_listeners(s, &why) != 0)
 		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s", why.text);
 }

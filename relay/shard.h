@@ -27,6 +27,7 @@ struct shard {
 	unsigned idle_sessions;                 /* deliveries that wait in pools */
 	struct sp_map policies;                 /* struct policy_slot, by domain (policy.c) */
 	struct sp_link policy_lru;              /* the longest unused first */
+	unsigned loads;                         /* pages on their way from the store */
 	unsigned ops;                           /* store operations under way whose done comes here */
 	bool stopping, finished;
 	bool stalled;                           /* destinations wait until the store takes results again */
