@@ -1,0 +1,68 @@
+/* relay/delivery_impl.h - what the files of a delivery share: its state, and the steps that one leaves to another.
+ * delivery.c goes from host to host and drives the engine; delivery_mail.c sends the message in hand and settles it; delivery_log.c tells
+ * of the session. For those three only. */
+#ifndef RELAY_DELIVERY_IMPL_H
+#define RELAY_DELIVERY_IMPL_H
+
+#include "core/file.h"
+#include "relay/delivery.h"
+#include "relay/outcome.h"
+#include "relay/settle.h"
+#include "smtp/client.h"
+
+#define DELIVERY_SESSION_MS (20 * 60 * 1000)    /* a whole session, and a second for each 500 octets (DESIGN.md, limits) */
+#define TRIES_MAX (PLAN_HOSTS_MAX * 2 * PLAN_ADDRS_MAX + PLAN_HOSTS_MAX)
+
+/* One address of one host; `addr` < 0: the host has none that may be used, or is barred: only to be told. */
+struct try { unsigned char host; signed char addr; };
+
+struct delivery_state {
+	struct delivery pub;
+	struct shard *shard;
+	struct plan *plan;                      /* one ref */
+	struct try tries[TRIES_MAX];
+	size_t try_count, next_try;
+	const struct plan_host *host;           /* the present one */
+	struct sp_addr addr;
+	struct core_conn *conn;
+	struct smtp_client *client;
+	bool clear;                             /* this try stays in clear: the handshake failed, and that is allowed */
+	bool again;                             /* the timer connects to the same address, not to the next */
+	struct sts_shown shown;
+	bool proven;                            /* this connection may carry mail */
+	struct sp_fail worst;                   /* of all tries */
+	struct core_timer *timer;               /* the next try on a later turn; idle in the pool */
+	bool stopping;
+	bool idled;                             /* was in the pool: it is good, though it may not have carried anything */
+	/* the message in hand: kept from try to try, until somebody judged it or no host is left */
+	struct queue_job *job;
+	const char **recipients;
+	struct smtp_client_mail mail;           /* what the engine borrows */
+	size_t body_at;                         /* octets of the content given to the engine */
+	bool wants_body;
+	struct core_file_reader *reader;
+	bool reading;
+	/* times, monotonic ms */
+	uint64_t began_ms, opened_ms, proven_ms, job_ms;
+	bool first_job;
+	unsigned messages;
+	uint64_t deadline_ms;                   /* of the whole session */
+};
+
+/* delivery.c: does what the engine wants; the last thing a caller does, since it may free `y`. */
+void delivery_drive(struct delivery_state *y, struct sp_str *in);
+
+/* delivery_mail.c: the message in hand. */
+void delivery_flush(struct delivery_state *y);                  /* the engine's output to the connection */
+void delivery_begin_mail(struct delivery_state *y);
+void delivery_send_body(struct delivery_state *y);              /* as much as the connection has room for; y->wants_body: there is more */
+void delivery_take_result(struct delivery_state *y);            /* of the engine; the message stays in hand when another host is to judge it */
+void delivery_settle_all(struct delivery_state *y, const struct sp_fail *why);  /* the same failure for every recipient */
+
+/* delivery_log.c */
+const char *delivery_policy_word(const struct delivery_state *y, char text[64]);        /* "sts/enforce", "none" */
+const char *delivery_cert_word(const struct delivery_state *y);                         /* "verified"; NULL in clear */
+/* One line for a session that reached a conclusion. `result`: proven, tolerated (a fault that the policy lets pass), refused, failed. */
+void delivery_log_session(const struct delivery_state *y, const char *result, const struct sp_fail *fault);
+
+#endif
