@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SERVERS_MAX 8
 #define DNS_PORT 53
 #define SILENT_FOR_MS 30000             /* a server that did not answer goes to the end of the line for so long */
 #define KEY_MAX 280                     /* type number, '/', name */
@@ -25,7 +24,7 @@ struct server {
 };
 
 struct core_dns {
-	struct server servers[SERVERS_MAX];
+	struct server servers[CORE_DNS_SERVERS_MAX];
 	size_t server_count;
 	struct sp_map asked;            /* lookups under way, by key */
 	struct sp_link finished;        /* lookups whose waiters are to be told */
@@ -42,7 +41,7 @@ struct lookup {
 	const char *name;               /* inside key */
 	enum core_dns_type type;
 	bool ended;
-	uint8_t plan[2 * SERVERS_MAX];  /* server numbers, in the order to ask them */
+	uint8_t plan[2 * CORE_DNS_SERVERS_MAX];  /* server numbers, in the order to ask them */
 	size_t plan_len, plan_at;
 	unsigned told;                  /* bit set: servers that answered, and so are not asked again */
 	enum core_dns_status worst;     /* what to say when no server has a verdict */
@@ -247,8 +246,8 @@ static bool parse_servers(struct core_dns *d, struct sp_str text, struct sp_fail
 		struct sp_str one = sp_str_trim(sp_take_until(&text, ','));
 		if (one.len == 0)
 			continue;
-		if (d->server_count == SERVERS_MAX) {
-			sp_fail_set(why, SP_FAIL_DNS, "more than %d DNS servers", SERVERS_MAX);
+		if (d->server_count == CORE_DNS_SERVERS_MAX) {
+			sp_fail_set(why, SP_FAIL_DNS, "more than %d DNS servers", CORE_DNS_SERVERS_MAX);
 			return false;
 		}
 		struct sp_addr *a = &d->servers[d->server_count].addr;
@@ -268,8 +267,8 @@ static bool find_servers(struct core_dns *d, const char *servers, struct sp_fail
 		return false;
 	if (d->server_count > 0)
 		return true;
-	struct sp_addr found[SERVERS_MAX];
-	d->server_count = core_dnschan_system_servers(found, SERVERS_MAX);
+	struct sp_addr found[CORE_DNS_SERVERS_MAX];
+	d->server_count = core_dnschan_system_servers(found, CORE_DNS_SERVERS_MAX);
 	for (size_t i = 0; i < d->server_count; i++)
 		d->servers[i].addr = found[i];
 	if (d->server_count == 0)

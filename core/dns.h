@@ -8,6 +8,7 @@
 #include "core/fail.h"
 #include "core/loop.h"
 
+#define CORE_DNS_SERVERS_MAX 8
 struct core_dns;                /* opaque */
 struct core_dns_query;          /* opaque: one look-up under way */
 

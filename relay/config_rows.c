@@ -1,6 +1,7 @@
 /* relay/config_rows.c - see config_rows.h. */
 #include "relay/config_rows.h"
 
+#include "core/dns.h"
 #include "relay/config_value.h"
 
 #include <inttypes.h>
@@ -227,6 +228,13 @@ static bool add_server(char **list, struct sp_str item, struct sp_buf *why)
 	struct sp_addr a;
 	if (!sp_addr_parse_ip(item, 53, &a) && (!sp_addr_parse(item, &a) || sp_addr_family(&a) == AF_UNIX)) {
 		sp_buf_printf(why, "'%.*s' is not an address such as 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53", SP_STR_ARG(conf_shown(item)));
+		return false;
+	}
+	size_t servers = 1;
+	for (const char *p = *list; *p; p++)
+		servers += *p == ',';
+	if (**list && servers >= CORE_DNS_SERVERS_MAX) {
+		sp_buf_printf(why, "takes %d servers at most", CORE_DNS_SERVERS_MAX);
 		return false;
 	}
 	struct sp_buf b;

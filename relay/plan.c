@@ -136,8 +136,8 @@ static void on_address(void *owner, const struct core_dns_answer *a)
 	q->status = a->status;
 	least_ttl(m, a->status == CORE_DNS_OK ? a->ttl_s : GOOD_MAX_S);
 	/* Which two of many: a random start, so that load spreads over them. */
-	size_t start = a->count > PLAN_ADDRS_MAX ? shard_random(m->shard) % a->count : 0;
-	for (size_t i = 0; i < a->count && i < PLAN_ADDRS_MAX; i++)
+	size_t start = a->count > PLAN_ADDRS_MAX ? shard_random(m->shard) % a->count : 0, before = h->addr_count;
+	for (size_t i = 0; i < a->count && h->addr_count - before < PLAN_ADDRS_MAX; i++)
 		add_address(m, h, &a->records[(start + i) % a->count].addr, m->target.kind == ROUTE_HOST);
 	if (h->addr_count > 0)
 		h->fail = SP_FAIL_OK;
@@ -222,6 +222,15 @@ static void loops_back(struct plan_making *m, const char *as)
 	snprintf(p->fail.esc, sizeof(p->fail.esc), "5.4.6");
 }
 
+/* Takes no place among the hosts: "." beside others (RFC 7505 3 knows it alone only), or a name that is there with a better preference. */
+static bool is_taken(const struct plan *p, size_t count, const char *host)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(p->hosts[i].name, host) == 0)
+			return true;
+	return host[0] == '\0';
+}
+
 static void take_mx(struct plan_making *m, const struct core_dns_answer *a)
 {
 	struct plan *p = m->plan;
@@ -232,10 +241,12 @@ static void take_mx(struct plan_making *m, const struct core_dns_answer *a)
 	size_t count = before_ourselves(ranked, a->count, m->shard->config->hostname);
 	if (count == 0)
 		loops_back(m, "best MX");
-	count = sp_min(count, PLAN_HOSTS_MAX);
-	set_hosts(p, count);
-	for (size_t i = 0; i < count; i++)
-		set_host(p, i, ranked[i].mx->mx.host, ranked[i].mx->mx.preference);
+	set_hosts(p, sp_min(count, PLAN_HOSTS_MAX));
+	size_t taken = 0;
+	for (size_t i = 0; i < count && taken < PLAN_HOSTS_MAX; i++)
+		if (!is_taken(p, taken, ranked[i].mx->mx.host))
+			set_host(p, taken++, ranked[i].mx->mx.host, ranked[i].mx->mx.preference);
+	p->host_count = taken;
 	free(ranked);
 }
 

@@ -35,7 +35,7 @@ struct policy_slot {
 	bool has_finding;
 	uint64_t checked_until;                 /* monotonic ms: the finding may be used without asking again */
 	uint32_t txt_ttl_s;
-	bool fresh, refresh, retried;           /* of the present run */
+	bool fresh, refresh, retried, asked_txt;        /* of the present run */
 	char id[STS_ID_MAX + 1];                /* of the present run */
 	struct sp_link waits;                   /* of struct policy_wait */
 	struct core_dns_query *query;
@@ -46,6 +46,7 @@ struct policy_slot {
 
 struct policy_wait {
 	struct sp_link link;                    /* in slot->waits */
+	bool fresh;
 	void (*done)(void *owner, const struct sts_finding *f, uint32_t ttl_s);
 	void *owner;
 };
@@ -119,18 +120,35 @@ static void log_finding(const struct policy_slot *p)
 	sp_log_end(&l);
 }
 
-/* Tells all who wait. Whoever is told may ask again at once: that is a new run, and not for those who wait now. */
-static void tell(struct policy_slot *p, uint32_t ttl_s)
+static uint32_t seconds_left(const struct policy_slot *p)
+{
+	uint64_t now = core_clock_mono_ms();
+	return p->checked_until > now ? (uint32_t)((p->checked_until - now) / 1000) : 0;
+}
+
+/* Tells those who wait; one who asked for a fresh look while another one ran goes on waiting. Whoever is told may ask again at once: that is a new run,
+ * and not for those who wait now; or make room by freeing this slot: so what is left to do here is done first. */
+static void tell(struct policy_slot *p, uint32_t ttl_s, bool was_fresh)
 {
 	struct sp_link told;
 	sp_list_init(&told);
-	struct sp_link *l;
-	while ((l = sp_list_pop(&p->waits)))
+	SP_LIST_EACH(&p->waits, l) {
+		if (sp_container_of(l, struct policy_wait, link)->fresh && !was_fresh)
+			continue;
+		sp_list_remove(l);
 		sp_list_push_back(&told, l);
+	}
 	struct sts_finding finding;
 	sts_finding_init(&finding);
 	sts_finding_copy(&finding, &p->finding);
+	if (p->finding.source == STS_SOURCE_FRESH)
+		p->finding.source = STS_SOURCE_CACHE;   /* for all who come later */
 	sp_list_push_back(&p->shard->policy_lru, &p->lru);
+	if (!sp_list_empty(&p->waits)) {
+		p->fresh = true;
+		begin(p);
+	}
+	struct sp_link *l;
 	while ((l = sp_list_pop(&told))) {
 		struct policy_wait *w = sp_container_of(l, struct policy_wait, link);
 		w->done(w->owner, &finding, ttl_s);
@@ -141,15 +159,17 @@ static void tell(struct policy_slot *p, uint32_t ttl_s)
 
 static void finish(struct policy_slot *p)
 {
+	bool was_fresh = p->fresh || p->finding.source == STS_SOURCE_FRESH, asked_txt = p->asked_txt;
 	p->state = SLOT_IDLE;
-	p->fresh = p->refresh = p->retried = false;
+	p->fresh = p->refresh = p->retried = p->asked_txt = false;
 	if (p->fetching)
 		atomic_fetch_sub(&p->shard->relay->fetches, 1);
 	p->fetching = false;
 	p->has_finding = true;
-	p->checked_until = core_clock_mono_ms() + (uint64_t)p->txt_ttl_s * 1000;
+	if (asked_txt)                          /* a refresh compares no id: the next use does, when it would have anyway */
+		p->checked_until = core_clock_mono_ms() + (uint64_t)p->txt_ttl_s * 1000;
 	log_finding(p);
-	tell(p, p->txt_ttl_s);
+	tell(p, seconds_left(p), was_fresh);
 }
 
 /* --- the cache --- */
@@ -299,18 +319,13 @@ static void fetch(struct policy_slot *p)
 
 /* --- the record --- */
 
-static uint32_t seconds_left(const struct policy_slot *p)
-{
-	uint64_t now = core_clock_mono_ms();
-	return p->checked_until > now ? (uint32_t)((p->checked_until - now) / 1000) : 0;
-}
-
 static void on_txt(void *owner, const struct core_dns_answer *a)
 {
 	struct policy_slot *p = owner;
 	const struct config *c = p->shard->config;
 	int64_t now_s = core_clock_wall_s();
 	p->query = NULL;
+	p->asked_txt = true;
 	bool answered = a->status == CORE_DNS_OK || core_dns_status_lasting(a->status);
 	if (!answered && !p->retried && !sts_entry_valid(&p->entry, now_s)) {
 		p->retried = true;
@@ -343,7 +358,7 @@ static void on_timer(void *owner)
 	else if (p->state == SLOT_FETCHING)
 		fetch(p);
 	else if (p->state == SLOT_IDLE)
-		tell(p, seconds_left(p));       /* what is known is still good: told on a later turn, to whoever is left */
+		tell(p, seconds_left(p), false);       /* what is known is still good: told on a later turn, to whoever is left */
 }
 
 static void begin(struct policy_slot *p)
@@ -369,6 +384,7 @@ struct policy_wait *policy_find(struct shard *s, const char *domain, bool fresh,
 {
 	struct policy_slot *p = get_slot(s, domain);
 	struct policy_wait *w = sp_alloc(sizeof(*w));
+	w->fresh = fresh;
 	w->done = done;
 	w->owner = owner;
 	sp_list_push_back(&p->waits, &w->link);
