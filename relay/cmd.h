@@ -11,6 +11,8 @@
 int cmd_run(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_healthcheck(int argc, char **argv);
 
 /* --config's default: $STRICTPOST_CONFIG, else /etc/strictpost/strictpost.yaml. */
 const char *cmd_config_default(void);

@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/dns.h"
+#include "relay/admin.h"
 #include "relay/notify.h"
 #include "relay/scheduler.h"
 #include "relay/shard.h"
@@ -27,6 +28,7 @@ struct run {
 	struct core_loop *loop;
 	struct relay relay;
 	struct scheduler *scheduler;
+	struct admin *admin;
 	struct core_signal *term, *intr, *hup;
 	struct core_timer *watch;               /* for shards that have ended, while stopping */
 	bool stopping, scheduler_stopped;
@@ -57,14 +59,18 @@ static void close_loop(struct run *r)
 	core_signal_close(r->intr);
 	core_signal_close(r->hup);
 	core_timer_close(r->watch);
+	admin_free(r->admin);
 	core_mailbox_close(r->relay.main_mailbox);
 }
 
-/* Looks in now and then whether the last shard is done. */
+/* Looks in now and then whether the last shard is done, and the last question answered. */
 static void on_watch(void *owner)
 {
 	struct run *r = owner;
-	if (!r->scheduler_stopped || atomic_load(&r->relay.running) > 0) {
+	bool done = r->scheduler_stopped && atomic_load(&r->relay.running) == 0;
+	if (done)
+		admin_stop(r->admin);
+	if (!done || admin_busy(r->admin)) {
 		core_timer_start(r->watch, 20);
 		return;
 	}
@@ -145,6 +151,7 @@ static void on_hup(void *owner, int signo)
 		sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);
 		for (unsigned i = 0; i < r->relay.shard_count; i++)
 			shard_reload(r->relay.shards[i], c);
+		admin_reload(r->admin, c);
 		sp_log_text(SP_LOG_INFO, NULL, "reload", "%s is in force", r->path);
 	}
 	notify_manager("READY=1");
@@ -230,6 +237,7 @@ static int serve(struct run *r)
 		core_loop_run(r->loop);
 	} else {
 		r->scheduler = scheduler_start(&r->relay, r->loop);
+		r->admin = admin_start(&r->relay, r->loop, r->config);
 		log_ready(r);
 		notify_manager("READY=1");
 		core_loop_run(r->loop);

@@ -11,9 +11,11 @@ static const struct {
 	const char *name, *what;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "run",    "run the relay in the foreground",                        cmd_run },
-	{ "config", "check a configuration file, or print it with defaults",  cmd_config },
-	{ "policy", "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
+	{ "run",         "run the relay in the foreground",                        cmd_run },
+	{ "config",      "check a configuration file, or print it with defaults",  cmd_config },
+	{ "policy",      "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
+	{ "status",      "what the running relay has done and has",                cmd_status },
+	{ "healthcheck", "is the running relay well? for containers",              cmd_healthcheck },
 };
 
 const char *cmd_config_default(void)
@@ -27,7 +29,7 @@ static void usage(FILE *to)
 	fputs("strictpost " STRICTPOST_VERSION " - an outbound SMTP relay that never downgrades\n\n"
 	      "usage: strictpost COMMAND [ARGUMENTS]\n\n", to);
 	for (size_t i = 0; i < SP_COUNT(commands); i++)
-		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].what);
+		fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].what);
 	fputs("\nstrictpost COMMAND --help tells more. The configuration is --config FILE, else $STRICTPOST_CONFIG,\n"
 	      "else /etc/strictpost/strictpost.yaml.\n", to);
 }

@@ -1,0 +1,156 @@
+/* relay/control.c - see control.h. */
+#include "relay/control.h"
+
+#include "core/addr.h"
+#include "core/httpresp.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define PATIENCE_S 15
+#define HEAD_MAX 16384
+#define BODY_MAX (64 << 20)
+
+/* ---- why not ---- */
+
+static void explain_missing(const char *config, const char *path, struct sp_buf *why)
+{
+	sp_buf_printf(why, "there is no control socket at %s: no relay runs with admin.socket in %s, or its log tells why it has none. "
+	              "Start it with: strictpost run --config %s", path, config, config);
+}
+
+static void explain_permission(const char *path, struct sp_buf *why)
+{
+	struct stat st;
+	sp_buf_printf(why, "uid %ld may not use the control socket %s", (long)geteuid(), path);
+	if (stat(path, &st) == 0)
+		sp_buf_printf(why, " (mode %04o, owner uid %ld): run this as that user, or as root", (unsigned)st.st_mode & 07777, (long)st.st_uid);
+	else
+		sp_buf_printf(why, ", nor look into its folder: run this as the user of the relay, or as root");
+}
+
+static void explain(const char *config, const char *path, int error, struct sp_buf *why)
+{
+	switch (error) {
+	case ENOENT:
+	case ENOTDIR:
+		explain_missing(config, path, why);
+		break;
+	case ECONNREFUSED:
+		sp_buf_printf(why, "nobody answers at %s: the relay that made this control socket has ended without removing it, or it is another "
+		              "kind of file. Start it with: strictpost run --config %s", path, config);
+		break;
+	case EACCES:
+	case EPERM:
+		explain_permission(path, why);
+		break;
+	case EAGAIN:
+		sp_buf_printf(why, "the relay at %s does not answer within %d s: it hangs, or its disk does; its log may tell more", path, PATIENCE_S);
+		break;
+	default:
+		sp_buf_printf(why, "the control socket %s: %s", path, strerror(error));
+	}
+}
+
+/* ---- asking ---- */
+
+/* The socket, or -1 with errno. */
+static int connect_to(const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	size_t len = strlen(path);
+	if (len >= sizeof(at.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(at.sun_path, path, len + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
+		return fd;
+	int error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+static bool send_request(int fd, const char *method, const char *path)
+{
+	struct sp_buf b;
+	sp_buf_init(&b, HEAD_MAX);
+	sp_buf_printf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
+	size_t sent = 0;
+	while (sent < b.len) {
+		ssize_t n = send(fd, b.p + sent, b.len - sent, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		sent += (size_t)n;
+	}
+	bool all = sent == b.len;
+	sp_buf_clear(&b);
+	return all || errno == EPIPE;           /* refused unread: the reason may be there to read */
+}
+
+/* False with errno, or with errno 0 when what came is no answer. */
+static bool read_answer(int fd, struct core_httpresp *r)
+{
+	char octets[16384];
+	enum core_httpresp_state state = CORE_HTTPRESP_MORE;
+	while (state == CORE_HTTPRESP_MORE) {
+		ssize_t n = recv(fd, octets, sizeof(octets), 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		state = n > 0 ? core_httpresp_feed(r, sp_str_make(octets, (size_t)n)) : core_httpresp_end(r);
+	}
+	errno = 0;
+	return state == CORE_HTTPRESP_DONE;
+}
+
+bool control_ask(const char *config, const char *socket, const char *method, const char *path, struct control_answer *out, struct sp_buf *why)
+{
+	sp_buf_init(&out->body, BODY_MAX);
+	if (*socket == '\0') {
+		sp_buf_printf(why, "admin.socket is empty in %s: this relay has no control socket", config);
+		return false;
+	}
+	int fd = connect_to(socket);
+	if (fd < 0) {
+		explain(config, socket, errno, why);
+		return false;
+	}
+	struct core_httpresp *r = core_httpresp_new(HEAD_MAX, BODY_MAX);
+	bool good = send_request(fd, method, path) && read_answer(fd, r);
+	if (good) {
+		out->status = core_httpresp_status(r);
+		sp_buf_add(&out->body, core_httpresp_body(r));
+	} else if (errno != 0) {
+		explain(config, socket, errno, why);
+	} else {
+		sp_buf_printf(why, "the answer at %s is not what a relay says: %s", socket, core_httpresp_fail(r)->text);
+	}
+	core_httpresp_free(r);
+	close(fd);
+	return good;
+}
+
+void control_error(const struct control_answer *a, struct sp_buf *out)
+{
+	json_t *v = json_loadb(a->body.p ? a->body.p : "", a->body.len, 0, NULL);
+	const char *text = json_string_value(json_object_get(v, "error"));
+	if (text)
+		sp_buf_add_printable(out, sp_str_of(text));
+	else
+		sp_buf_printf(out, "the relay answers with status %d", a->status);
+	json_decref(v);
+}

@@ -1,0 +1,19 @@
+/* relay/control.h - asks a running relay, over its control socket (relay/admin.h). For the subcommands: it blocks, and there is no loop. */
+#ifndef RELAY_CONTROL_H
+#define RELAY_CONTROL_H
+
+#include "core/buf.h"
+
+struct control_answer {
+	int status;                     /* 200 ... */
+	struct sp_buf body;             /* complete */
+};
+
+/* One request to the relay at `socket` (a path; "": there is none), and its answer, within 15 s. False with `why`: nobody answered, and what to do about it;
+ * `config` is the name of the file that has the path. The answer's body is to be cleared in any case. */
+SP_NODISCARD bool control_ask(const char *config, const char *socket, const char *method, const char *path, struct control_answer *out,
+                              struct sp_buf *why);
+/* Adds the text of an {"error": "..."} answer; of another one, its status. */
+void control_error(const struct control_answer *a, struct sp_buf *out);
+
+#endif
