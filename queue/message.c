@@ -55,7 +55,8 @@ struct queue_job *queue_job_new(struct queue_message *m, const struct queue_reci
 {
 	size_t size = sizeof(struct queue_job) + count * sizeof(*recipients);
 	for (size_t i = 0; i < count; i++)
-		size += strlen(recipients[i].address) + strlen(recipients[i].destination) + 2;
+		size += strlen(recipients[i].address) + strlen(recipients[i].destination) + 2 +
+		        (recipients[i].failure ? strlen(recipients[i].failure) + 1 : 0);
 	struct queue_job *j = sp_alloc(size);
 	j->message = queue_message_ref(m);
 	j->recipients = (struct queue_recipient *)(void *)(j + 1);
@@ -65,6 +66,8 @@ struct queue_job *queue_job_new(struct queue_message *m, const struct queue_reci
 		j->recipients[i] = recipients[i];
 		j->recipients[i].address = put(&at, recipients[i].address);
 		j->recipients[i].destination = put(&at, recipients[i].destination);
+		if (recipients[i].failure)
+			j->recipients[i].failure = put(&at, recipients[i].failure);
 	}
 	return j;
 }

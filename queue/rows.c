@@ -189,6 +189,7 @@ static enum core_db_status read_recipients(struct core_stmt *s, const char *dest
 		struct queue_recipient r = {
 			.n = (uint32_t)n, .address = sp_arena_dup(arena, address), .destination = destination,
 			.attempts = (unsigned)attempts, .notified = core_stmt_col_int(s, 3) != 0,
+			.failure = core_stmt_col_null(s, 4) ? NULL : sp_arena_dup(arena, core_stmt_col_text(s, 4)),
 		};
 		push(out, arena, &r);
 	}
@@ -200,7 +201,7 @@ static enum core_db_status read_recipients(struct core_stmt *s, const char *dest
 enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char *destination, int64_t due_ms, struct sp_arena *arena,
                                     struct queue_rows_recipients *out, const char **damage)
 {
-#define TAKEN " AND destination = ? AND next_at <= ? RETURNING n, address, attempts, notified"
+#define TAKEN " AND destination = ? AND next_at <= ? RETURNING n, address, attempts, notified, failure"
 	static const char *const sql[] = {
 		("UPDATE recipient SET next_at = NULL WHERE id = ? AND n = 0" TAKEN),
 		("UPDATE recipient SET next_at = NULL WHERE message = ? AND n > 0" TAKEN),

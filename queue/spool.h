@@ -42,6 +42,7 @@ struct queue_recipient {
 	const char *destination;                /* next-hop key: lower-case A-label domain, "[192.0.2.1]", or "host:port" of a route */
 	unsigned attempts;                      /* that concerned this recipient itself */
 	bool notified;                          /* a delay notice was sent */
+	const char *failure;                    /* text of its last deferral; NULL or "": none of its own */
 };
 
 /* What a shard has of one message for one destination. */
@@ -82,10 +83,10 @@ struct queue_wait {
 	int64_t since_ms;                       /* first of them */
 	const char *text;                       /* the last, printable */
 };
-/* Leaves messages at rest: for a destination that waits, or that has too much in memory. Their recipients for this destination that are taken
- * (next_at NULL) get next_at 0 and the deadline; those that a settle before put off (next_at set) keep theirs. Makes the destination's row
- * when it has none (next_at 0: due at once). */
-void queue_park(struct queue_store *s, const char *destination, const uint64_t *ids, size_t count, int64_t deadline_ms);
+/* Leaves a job at rest: for a destination that waits, or that has too much in memory. Its recipients, and no others of the message, which may be in
+ * another job that is being sent: those that are taken (next_at NULL) get next_at 0 and the deadline; those that a settle before put off (next_at set)
+ * keep theirs. Makes the destination's row when it has none (next_at 0: due at once). The job is copied from. */
+void queue_park(struct queue_store *s, const struct queue_job *job, int64_t deadline_ms);
 /* A shard lets go of a destination: the row's wait is set, and the row made when there is none (or it goes when no recipient is left). Where the
  * site is fine (failures 0) next_at becomes the earliest next_at of its recipients, but not before wait->next_at_ms. */
 void queue_release(struct queue_store *s, const char *destination, const struct queue_wait *wait);

@@ -9,8 +9,9 @@ struct park_op {
 	struct queue_op op;
 	char *destination;
 	int64_t deadline_ms;
+	uint64_t id;
 	size_t count;
-	uint64_t ids[];
+	uint32_t numbers[];                     /* of the message's recipients */
 };
 
 struct release_op {
@@ -29,13 +30,15 @@ static void log_failure(const char *doing, const char *destination, const struct
 
 /* ---- park ---- */
 
-static enum core_db_status park_one(struct core_db *db, const char *sql, uint64_t id, const struct park_op *p, int64_t *changed)
+static enum core_db_status park_one(struct core_db *db, uint32_t n, const struct park_op *p, int64_t *changed)
 {
-	struct core_stmt *s = core_db_stmt(db, sql);
+#define PARK "UPDATE recipient SET next_at = 0, deadline = ? WHERE "
+	struct core_stmt *s = core_db_stmt(db, n == 0 ? PARK "id = ? AND n = ? AND next_at IS NULL"
+	                                              : PARK "message = ? AND n = ? AND n > 0 AND next_at IS NULL");
 	if (p->deadline_ms > 0)
 		core_stmt_int(s, 1, p->deadline_ms);
-	core_stmt_int(s, 2, (int64_t)id);
-	core_stmt_text(s, 3, sp_str_of(p->destination));
+	core_stmt_int(s, 2, (int64_t)p->id);
+	core_stmt_int(s, 3, n);
 	enum core_db_status status = core_stmt_run(s);
 	*changed += status == CORE_DB_OK ? core_db_changes(db) : 0;
 	return status;
@@ -43,16 +46,11 @@ static enum core_db_status park_one(struct core_db *db, const char *sql, uint64_
 
 static enum core_db_status run_park(struct core_db *db, struct queue_op *op)
 {
-#define PARK "UPDATE recipient SET next_at = 0, deadline = ? WHERE "
-#define TAKEN " AND destination = ? AND next_at IS NULL"
 	struct park_op *p = sp_container_of(op, struct park_op, op);
 	enum core_db_status status = CORE_DB_OK;
 	int64_t changed = 0;
-	for (size_t i = 0; i < p->count && status == CORE_DB_OK; i++) {
-		status = park_one(db, PARK "id = ? AND n = 0" TAKEN, p->ids[i], p, &changed);
-		if (status == CORE_DB_OK)
-			status = park_one(db, PARK "message = ? AND n > 0" TAKEN, p->ids[i], p, &changed);
-	}
+	for (size_t i = 0; i < p->count && status == CORE_DB_OK; i++)
+		status = park_one(db, p->numbers[i], p, &changed);
 	if (status == CORE_DB_OK && changed > 0)
 		status = queue_rows_need_destination(db, sp_str_of(p->destination), 0);
 	return status;
@@ -66,17 +64,18 @@ static void on_parked(struct queue_op *op, const struct sp_fail *why)
 	free(p);
 }
 
-void queue_park(struct queue_store *s, const char *destination, const uint64_t *ids, size_t count, int64_t deadline_ms)
+void queue_park(struct queue_store *s, const struct queue_job *job, int64_t deadline_ms)
 {
-	struct park_op *p = sp_alloc(sizeof(*p) + count * sizeof(*ids));
+	struct park_op *p = sp_alloc(sizeof(*p) + job->count * sizeof(p->numbers[0]));
 	p->op.run = run_park;
 	p->op.done = on_parked;
 	p->op.insist = p->op.patient = true;
-	p->destination = sp_strdup(destination);
+	p->destination = sp_strdup(job->recipients[0].destination);
 	p->deadline_ms = deadline_ms;
-	p->count = count;
-	if (count > 0)
-		memcpy(p->ids, ids, count * sizeof(*ids));
+	p->id = job->message->id;
+	p->count = job->count;
+	for (size_t i = 0; i < job->count; i++)
+		p->numbers[i] = job->recipients[i].n;
 	queue_store_submit(s, &p->op);
 }
 

@@ -112,7 +112,8 @@ static void on_stop_signal(void *owner, int signo)
 static bool needs_restart(const struct config *now, const struct config *then)
 {
 	return strcmp(now->state_dir, then->state_dir) != 0 || now->shards != then->shards ||
-	       strcmp(now->resolver.servers, then->resolver.servers) != 0;
+	       strcmp(now->resolver.servers, then->resolver.servers) != 0 || now->resolver.timeout_ms != then->resolver.timeout_ms ||
+	       now->resolver.trust_ad != then->resolver.trust_ad;
 }
 
 /* The shards share each address; nobody else shall. `old` has what is ours already. */
@@ -145,7 +146,7 @@ static void on_hup(void *owner, int signo)
 		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s has problems (above), the running configuration stays", r->path);
 	} else {
 		if (needs_restart(r->config, c))
-			sp_log_text(SP_LOG_WARNING, NULL, "reload", "state_dir, shards and resolver.servers change at the next start only");
+			sp_log_text(SP_LOG_WARNING, NULL, "reload", "state_dir, shards and resolver change at the next start only");
 		config_unref(r->config);
 		r->config = c;
 		sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);

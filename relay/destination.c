@@ -84,7 +84,7 @@ static int64_t job_deadline(const struct destination *d, const struct queue_job 
 
 static void park(struct destination *d, const struct queue_job *j)
 {
-	queue_park(d->shard->relay->store, d->name, &j->message->id, 1, job_deadline(d, j));
+	queue_park(d->shard->relay->store, j, job_deadline(d, j));
 }
 
 static void release(struct destination *d)
@@ -102,7 +102,7 @@ static void release(struct destination *d)
 static void wait_in_store(struct destination *d, struct queue_job *j)
 {
 	sp_list_push_back(&d->inflight, &j->link);
-	if (settle_waiting(d, j, &d->last))
+	if (settle_waiting(d, j, &d->last, true))
 		return;
 	sp_list_remove(&j->link);
 	park(d, j);
@@ -451,9 +451,10 @@ void destination_overdue(struct shard *s, const char *name, struct queue_job *jo
 	struct sp_fail why = d->last;
 	if (!sp_failed(&why))
 		sp_fail_set(&why, SP_FAIL_CONNECT, "the destination could not be reached, or did not accept it yet");
+	why.permanent = false;                  /* its time is what is judged here; what was for good once may be mended by now */
 	sp_list_push_back(&d->inflight, &job->link);
 	d->taken = true;
-	if (!settle_waiting(d, job, &why)) {
+	if (!settle_waiting(d, job, &why, held(d))) {
 		sp_list_remove(&job->link);
 		park(d, job);
 		queue_job_free(job);

@@ -21,6 +21,7 @@ struct settlement {
 	struct bounce *bounce;                  /* under way, or NULL */
 	struct queue_message *dsns[2];          /* what bounced, what is delayed; refs */
 	size_t dsn_count;
+	const char *dsn_to;                     /* their destination, as the store has it: a reload may change the routes meanwhile */
 	char *remote;                           /* for the DSN: "mx1.example.com [192.0.2.1]" or NULL */
 	struct core_timer *again;
 	bool stuck;                             /* counted in relay->unsettled */
@@ -43,12 +44,8 @@ static void free_settlement(struct settlement *t)
 
 static void route_dsn(struct settlement *t, struct queue_message *dsn)
 {
-	struct shard *s = t->dest->shard;
-	struct queue_recipient r = { .address = t->job->message->sender };
-	struct sp_arena arena = SP_ARENA_EMPTY;
-	r.destination = bounce_destination(s->config, r.address, &arena);
-	shard_give(s->relay, r.destination, queue_job_new(dsn, &r, 1));
-	sp_arena_clear(&arena);
+	struct queue_recipient r = { .address = t->job->message->sender, .destination = t->dsn_to };
+	shard_give(t->dest->shard->relay, r.destination, queue_job_new(dsn, &r, 1));
 }
 
 static void unstick(struct settlement *t)
@@ -142,15 +139,14 @@ static void write_results(struct settlement *t)
 		}
 	}
 	struct queue_dsn dsns[2];
-	struct sp_arena arena = SP_ARENA_EMPTY;
+	if (t->dsn_count > 0 && t->dsn_to == NULL)
+		t->dsn_to = bounce_destination(s->config, t->job->message->sender, &t->arena);
 	for (size_t i = 0; i < t->dsn_count; i++) {
 		dsns[i].message = t->dsns[i];
-		dsns[i].recipient = (struct queue_recipient){ .address = t->job->message->sender };
-		dsns[i].recipient.destination = bounce_destination(s->config, t->job->message->sender, &arena);
+		dsns[i].recipient = (struct queue_recipient){ .address = t->job->message->sender, .destination = t->dsn_to };
 	}
 	shard_op_begin(s);
 	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, s->mailbox, on_settled, t);
-	sp_arena_clear(&arena);
 	free(results);
 }
 
@@ -303,7 +299,16 @@ void settle_job(struct destination *d, struct queue_job *job, const struct sp_fa
 	conclude(t, facts);
 }
 
-bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why)
+/* What to tell of one that waits: the site's failure; or its own last one, where the site is fine. */
+static struct sp_fail waits_for(const struct queue_recipient *r, const struct sp_fail *why, bool site)
+{
+	struct sp_fail told = *why;
+	if (!site && r->failure && *r->failure)
+		sp_fail_set(&told, SP_FAIL_CONNECT, "%s", r->failure);
+	return told;
+}
+
+bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why, bool site)
 {
 	static const struct settle_facts no_facts = { .waited = true };
 	struct shard *s = d->shard;
@@ -311,10 +316,11 @@ bool settle_waiting(struct destination *d, struct queue_job *job, const struct s
 	int64_t now_ms = core_clock_wall_ms();
 	bool act = false;
 	for (size_t i = 0; i < job->count; i++) {
-		if (why->permanent)
-			outcome_recipient(s->config, job->message, &job->recipients[i], why, now_ms, 0, &t->outcomes[i]);
+		struct sp_fail told = waits_for(&job->recipients[i], why, site);
+		if (told.permanent)
+			outcome_recipient(s->config, job->message, &job->recipients[i], &told, now_ms, 0, &t->outcomes[i]);
 		else
-			outcome_waiting(s->config, job->message, &job->recipients[i], why, now_ms, &t->outcomes[i]);
+			outcome_waiting(s->config, job->message, &job->recipients[i], &told, now_ms, &t->outcomes[i]);
 		act |= t->outcomes[i].outcome == OUTCOME_BOUNCE || t->outcomes[i].notify;
 	}
 	if (act) {

@@ -21,8 +21,9 @@ struct settle_facts {
 
 /* `fails`: one a recipient of `job`, not failed() for delivered. The job is in d->inflight; settle calls destination_settled() in the end. */
 void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts);
-/* The same failure for every recipient, without an attempt of their own: expired ones bounce, late ones are told of. Returns true if something had to be
+/* For every recipient, without an attempt of their own: `why`, which with `site` is why the destination waits; else a recipient's own last failure is told, where
+ * it has one. Expired ones bounce, late ones are told of. Returns true if something had to be
  * settled (then it owns the job, as above, and what goes on waiting is parked afterwards), false when all just wait: the caller parks them. */
-bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why);
+bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why, bool site);
 
 #endif

@@ -1,5 +1,6 @@
 """Faults that a review of the relay found: mail that waited for ever, and policies that came too late."""
 
+import collections
 import os
 import signal
 import subprocess
@@ -183,3 +184,39 @@ def test_stop_ends_although_the_store_takes_no_results(world, tiny_disk, start_r
     relay.process.send(signal.SIGTERM)
     time.sleep(1)
     assert relay.stop(timeout=15) == 0
+
+
+def test_parking_one_recipient_leaves_another_in_flight_alone(world, start_relay, home):
+    """The delay notice parked all recipients of the message, also the one whose final dot was being waited for: it was sent twice."""
+    relay = start_relay(delivery={"retry": {"first": "1s", "growth": 1, "max": "2s", "jitter": 0.9}, "delay_notice": "3s"})
+    domain = world.domain()
+    seen, end = set(), time.monotonic() + 9
+
+    def rcpt(_dialogue, argument):
+        who = argument[len(b"TO:<"):].split(b">")[0]
+        if who.startswith(b"late") and time.monotonic() < end:
+            return "451 4.2.0 later"
+        if who not in seen:
+            seen.add(who)
+            return "451 4.2.0 once"
+        return None
+
+    def dot(_dialogue, got):
+        return Slow(5) if any(to.startswith(b"slow") for to in got.rcpt_to) else None
+
+    host = domain.mx(world.honest(f"mx1.{domain}").but(on={"RCPT": rcpt, ".": dot}))
+    for i in range(6):
+        submit(relay.address, [domain.user(f"slow{i}"), domain.user(f"late{i}")], message(f"m{i}"), sender=home.user())
+    relay.wait_empty(60)
+    counts = collections.Counter(to for got in host.messages for to in got.rcpt_to)
+    assert len(counts) == 12 and set(counts.values()) == {1}
+
+
+def test_expiry_tells_the_last_reply(world, start_relay, home):
+    """A recipient that got 4xx until its time was up bounced without a word of the reply."""
+    relay = start_relay(delivery={"retry": {"first": "1h", "max": "1h"}, "expire": "3s", "delay_notice": "0s"})
+    domain = world.domain()
+    domain.mx(world.honest(f"mx1.{domain}").but(on={"RCPT": "451 4.2.1 mailbox busy XYZZY"}))
+    submit(relay.address, domain.user(), sender=home.user())
+    [got] = home.host.wait_messages(1, timeout=25)
+    assert b"XYZZY" in got.data

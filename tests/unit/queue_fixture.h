@@ -229,6 +229,28 @@ static SP_UNUSED int64_t ask(const char *sql)
 	return got;
 }
 
+/* Parks the recipients that `id` has for `destination`, as the job that has them would be. */
+static SP_UNUSED void park_all(const char *destination, uint64_t id, int64_t deadline_ms)
+{
+	struct queue_message fields = { .id = id, .sender = "", .client = "", .body = sp_body_from_memory(sp_alloc(1), 1) };
+	struct queue_message *m = queue_message_new(&fields);
+	struct queue_recipient to[16];
+	size_t count = 0;
+	for (uint32_t n = 0; n < SP_COUNT(to); n++) {
+		char sql[256];
+		snprintf(sql, sizeof(sql), "SELECT count(*) FROM recipient WHERE (id = %llu OR message = %llu) AND n = %u AND destination = '%s'",
+		         (unsigned long long)id, (unsigned long long)id, n, destination);
+		if (ask(sql) > 0)
+			to[count++] = (struct queue_recipient){ .n = n, .address = "", .destination = destination };
+	}
+	if (count > 0) {
+		struct queue_job *job = queue_job_new(m, to, count);
+		queue_park(store, job, deadline_ms);
+		queue_job_free(job);
+	}
+	queue_message_unref(m);
+}
+
 /* ---- children ---- */
 
 /* Runs `fn` in a child, which ends with what it returns; 1000 + n where it died by signal n. */

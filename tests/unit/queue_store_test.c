@@ -248,7 +248,7 @@ static void test_full_disk_recovers_by_itself(void **state SP_UNUSED)
 	assert_string_equal(last.esc, "4.3.1");
 	assert_string_equal(last.reason, "disk-full");
 	assert_false(queue_store_accepting(store));
-	queue_park(store, "x.example", &before, 1, 5000);       /* insists: held until there is room */
+	park_all("x.example", before, 5000);                    /* insists: held until there is room */
 	usleep(100000);
 	atomic_store(&disk_full, false);
 	assert_true(accepts_within(5000));
