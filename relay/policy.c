@@ -19,6 +19,7 @@
 #define TTL_FAILED_S 30                 /* DNS failed: not asked again for so long (RFC 2308 7: at most 5 minutes) */
 #define TTL_UNREAD_S 2                   /* the cache could not be read */
 #define FETCH_WAIT_MS 200               /* when RELAY_FETCHES_MAX are under way */
+#define FETCH_SLOW_MS 3000              /* then a fetch gives its place to another one, and goes on as a slow one */
 #define HEAD_MAX 32768                  /* octets of a policy host's response head */
 
 enum slot_state { SLOT_IDLE, SLOT_LOADING, SLOT_TXT, SLOT_FETCHING };
@@ -41,7 +42,7 @@ struct policy_slot {
 	struct core_dns_query *query;
 	struct core_http *http;
 	struct core_timer *timer;
-	bool fetching;                          /* counts in relay->fetches */
+	atomic_uint *place;                     /* where the fetch counts: relay->fetches, relay->slow_fetches, or NULL */
 };
 
 struct policy_wait {
@@ -58,6 +59,24 @@ bool policy_may_connect(const struct config *c, const struct sp_addr *to)
 	return sp_addr_is_public(to) || sp_nets_contain(c->delivery.allow_private.nets, c->delivery.allow_private.count, to);
 }
 
+static void leave_place(struct policy_slot *p)
+{
+	if (p->place)
+		atomic_fetch_sub(p->place, 1);
+	p->place = NULL;
+}
+
+static bool take_place(struct policy_slot *p, atomic_uint *place, unsigned max)
+{
+	if (atomic_fetch_add(place, 1) >= max) {
+		atomic_fetch_sub(place, 1);
+		return false;
+	}
+	leave_place(p);
+	p->place = place;
+	return true;
+}
+
 static void free_slot(struct policy_slot *p)
 {
 	sp_map_remove(&p->shard->policies, &p->node);
@@ -65,8 +84,7 @@ static void free_slot(struct policy_slot *p)
 	core_dns_cancel(p->query);
 	core_http_cancel(p->http);
 	core_timer_close(p->timer);
-	if (p->fetching)
-		atomic_fetch_sub(&p->shard->relay->fetches, 1);
+	leave_place(p);
 	sts_entry_clear(&p->entry);
 	sts_finding_clear(&p->finding);
 	free(p->domain);
@@ -162,9 +180,7 @@ static void finish(struct policy_slot *p)
 	bool was_fresh = p->fresh || p->finding.source == STS_SOURCE_FRESH, asked_txt = p->asked_txt;
 	p->state = SLOT_IDLE;
 	p->fresh = p->refresh = p->retried = p->asked_txt = false;
-	if (p->fetching)
-		atomic_fetch_sub(&p->shard->relay->fetches, 1);
-	p->fetching = false;
+	leave_place(p);
 	p->has_finding = true;
 	if (asked_txt)                          /* a refresh compares no id: the next use does, when it would have anyway */
 		p->checked_until = core_clock_mono_ms() + (uint64_t)p->txt_ttl_s * 1000;
@@ -282,6 +298,7 @@ static void on_fetched(void *owner, const struct core_http_response *r)
 	                           .content_encoding = r->content_encoding, .body = r->body };
 	bool changed = false;
 	p->http = NULL;
+	core_timer_stop(p->timer);
 	sts_finding_clear(&p->finding);
 	sts_discover_fetched(&p->entry, p->id, &fetch, &rules, core_clock_wall_s(), shard_random(p->shard), &changed, &p->finding);
 	if (changed)
@@ -299,12 +316,11 @@ static void fetch(struct policy_slot *p)
 {
 	const struct config *c = p->shard->config;
 	p->state = SLOT_FETCHING;
-	if (atomic_fetch_add(&p->shard->relay->fetches, 1) >= RELAY_FETCHES_MAX) {
-		atomic_fetch_sub(&p->shard->relay->fetches, 1);
+	if (!take_place(p, &p->shard->relay->fetches, RELAY_FETCHES_MAX)) {
 		core_timer_start(p->timer, FETCH_WAIT_MS);
 		return;
 	}
-	p->fetching = true;
+	core_timer_start(p->timer, FETCH_SLOW_MS);
 	char host[sizeof("mta-sts.") + 255];
 	snprintf(host, sizeof(host), "mta-sts.%s", p->domain);          /* RFC 8461 3.3 */
 	struct core_http_ask ask = {
@@ -315,6 +331,13 @@ static void fetch(struct policy_slot *p)
 		.may_connect = may_fetch_from,
 	};
 	p->http = core_http_start(p->shard->loop, p->shard->dns, p->shard->tls, &ask, on_fetched, p);
+}
+
+/* Hosts that hang until the deadline would else keep all others waiting for it. */
+static void give_way(struct policy_slot *p)
+{
+	if (!take_place(p, &p->shard->relay->slow_fetches, RELAY_SLOW_FETCHES_MAX))
+		core_timer_start(p->timer, FETCH_WAIT_MS);
 }
 
 /* --- the record --- */
@@ -355,6 +378,8 @@ static void on_timer(void *owner)
 	struct policy_slot *p = owner;
 	if (p->state == SLOT_TXT)
 		look_up(p);
+	else if (p->state == SLOT_FETCHING && p->http)
+		give_way(p);
 	else if (p->state == SLOT_FETCHING)
 		fetch(p);
 	else if (p->state == SLOT_IDLE)

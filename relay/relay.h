@@ -19,7 +19,8 @@ struct relay {
 	bool trust_ad;                          /* the resolver's AD bit counts */
 	struct clients *clients;                /* client sessions by address */
 	atomic_uint connections;                /* client sessions on all shards */
-	atomic_uint fetches;                    /* policy fetches under way on all shards */
+	atomic_uint fetches;                    /* policy fetches under way on all shards, but for */
+	atomic_uint slow_fetches;               /* those that take long */
 	atomic_uint unsettled;                  /* shards whose store takes no results: nothing new is delivered while not 0 */
 	atomic_uint running;                    /* shards whose loop has not ended */
 	atomic_bool stopping;
@@ -28,5 +29,6 @@ struct relay {
 };
 
 #define RELAY_FETCHES_MAX 32            /* policy fetches at once, in all (DESIGN.md, limits) */
+#define RELAY_SLOW_FETCHES_MAX 256      /* and these besides: hosts that drip do not keep others from being asked */
 
 #endif

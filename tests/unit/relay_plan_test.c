@@ -806,6 +806,36 @@ static void test_fetches_wait_for_their_turn(void **state)
 	world_close(&w);
 }
 
+/* 40 hosts that drip until the deadline kept all others from being asked for as long. */
+static void test_a_slow_fetch_gives_its_place_to_another(void **state)
+{
+	(void)state;
+	for (unsigned others_slow = 0; others_slow <= RELAY_SLOW_FETCHES_MAX; others_slow += RELAY_SLOW_FETCHES_MAX) {
+		struct world w;
+		bool room = others_slow < RELAY_SLOW_FETCHES_MAX;
+		open_enforced(&w);
+		atomic_store(&w.relay.fetches, RELAY_FETCHES_MAX - 1);
+		atomic_store(&w.relay.slow_fetches, others_slow);
+		w.hold_https = true;
+		struct asker a = { .w = &w };
+		ask(&a, false);
+		while (w.waited_ms < 5000 && atomic_load(&w.relay.slow_fetches) == others_slow)
+			core_loop_turn(w.shard.loop);
+		assert_in_range(w.waited_ms, 3000, 5000);
+		assert_int_equal(a.calls, 0);
+		assert_int_equal(atomic_load(&w.relay.fetches), RELAY_FETCHES_MAX - room);
+		assert_int_equal(atomic_load(&w.relay.slow_fetches), others_slow + room);
+		w.hold_https = false;
+		world_run(&w);
+		assert_int_equal(a.calls, 1);
+		assert_int_equal(world_count(&w, "https d.example"), 1);
+		assert_int_equal(atomic_load(&w.relay.fetches), RELAY_FETCHES_MAX - 1);
+		assert_int_equal(atomic_load(&w.relay.slow_fetches), others_slow);
+		atomic_store(&w.relay.fetches, 0);
+		world_close(&w);
+	}
+}
+
 static void on_counted(void *owner, const struct sts_finding *f, uint32_t ttl_s)
 {
 	(void)f, (void)ttl_s;
@@ -946,6 +976,7 @@ int main(void)
 		cmocka_unit_test(test_refresh_from_the_store),
 		cmocka_unit_test(test_refresh_of_what_is_gone),
 		cmocka_unit_test(test_fetches_wait_for_their_turn),
+		cmocka_unit_test(test_a_slow_fetch_gives_its_place_to_another),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_a_domain_whose_askers_left_can_be_forgotten),
 		cmocka_unit_test(test_whoever_is_told_may_ask_again),
