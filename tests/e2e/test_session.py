@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from evidence import failure, same_message, untouched
-from lab.behaviour import Close, Drop, Raw, Reset, Slow, Turns, by_recipient
+from lab.behaviour import Close, Drop, Hang, Raw, Reset, Slow, Turns, by_recipient
 from lab.client import message, submit
 
 QUIET = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")
@@ -280,8 +280,8 @@ def test_recipient_limit_of_the_host_is_honoured(world, relay, send):
     relay.wait_empty()
 
 
-def test_handshake_hanging_host_gives_way_to_the_next(world, relay, send):
-    """A host whose TCP port is dead, one that closes, then a good one: one attempt finds it."""
+def test_dead_hosts_give_way_to_the_next(world, relay, send):
+    """A port where nobody listens, a host that hangs up, then a good one: one attempt finds it."""
     domain = world.domain().policy(mx=("*.{domain}",))
     domain.add_mx(f"dead.{domain}", 1)
     world.set_addresses(f"dead.{domain}", [world.address()])
@@ -290,6 +290,17 @@ def test_handshake_hanging_host_gives_way_to_the_next(world, relay, send):
     send(domain.user())
     good.wait_messages(timeout=5)
     assert not relay.deliveries(domain.name, result="deferred")
+
+
+def test_handshake_that_hangs_is_one_that_failed(world, relay, send):
+    """After two minutes: `enforce` goes on to the next host, and without a policy the same host is asked once more in the clear."""
+    strict, free = world.domain().policy(mx=("*.{domain}",)), world.domain()
+    hanging = strict.mx(world.honest(f"hanging.{strict}").but(on={"HANDSHAKE": Hang()}), "hanging", 5)
+    good = strict.mx(label="good", preference=10)
+    host = free.mx(world.honest(f"mx1.{free}").but(on={"HANDSHAKE": Hang()}))
+    send([strict.user(), free.user()])
+    assert good.wait_messages(timeout=150)[0].tls and untouched(hanging)
+    assert host.wait_messages(timeout=150)[0].tls is None
 
 
 def test_greeting_with_control_characters_does_not_break_the_log(world, relay, send):
