@@ -113,9 +113,12 @@ static void set_trouble(struct queue_store *s, enum trouble bit, bool on, const 
 		sp_log_text(SP_LOG_INFO, NULL, "spool", "over: %s", what);
 }
 
-static void look_at_space(struct queue_store *s)
+/* Only the look once a second ends the trouble: around the limit each commit and each checkpoint would begin and end it, with a line each. */
+static void look_at_space(struct queue_store *s, bool may_end)
 {
-	set_trouble(s, TROUBLE_SPACE, !queue_space_ok(s->dir, s->log_path), "the disk of the spool is nearly full");
+	bool ok = queue_space_ok(s->dir, s->log_path);
+	if (!ok || may_end)
+		set_trouble(s, TROUBLE_SPACE, !ok, "the disk of the spool is nearly full");
 }
 
 static void set_unwritable(struct queue_store *s, bool on)
@@ -164,7 +167,7 @@ static void watch_main(void *arg)
 		pthread_cond_timedwait(&s->wake, &s->lock, &until);
 		if (s->stopping)
 			break;
-		look_at_space(s);
+		look_at_space(s, true);
 		if (!queue_store_accepting(s))
 			probe(s);
 	}
@@ -364,7 +367,7 @@ static void mind_space(struct queue_store *s)
 {
 	if (!queue_space_ok(s->dir, s->log_path))
 		empty_log(s);
-	look_at_space(s);
+	look_at_space(s, false);
 }
 
 /* Waits for company where that is worth it, see gather.h. Returns the chain, longer perhaps. */
@@ -465,7 +468,7 @@ struct queue_store *queue_store_open(const char *state_dir, const struct queue_s
 	s->in_hand = queue_in_hand_open(state_dir, s->db, why);
 	if (s->in_hand == NULL)
 		goto out;
-	look_at_space(s);
+	look_at_space(s, true);
 	s->thread = core_thread_start("store", store_main, s);
 	s->watch = core_thread_start("store-watch", watch_main, s);
 	return s;
