@@ -18,8 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define PROBLEMS_MAX 262144
+#define DESCRIPTORS_BESIDE 2048         /* deliveries, files, the database */
 #define GRACE_MS 30000                  /* for deliveries in flight at SIGTERM */
 
 struct run {
@@ -160,6 +162,18 @@ static void on_hup(void *owner, int signo)
 
 /* --- starting --- */
 
+/* A session is a descriptor, and limits.connections is more than the 1024 that a process gets by custom. */
+static void raise_descriptors(const struct config *c)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+		return;
+	l.rlim_cur = l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur < (rlim_t)c->limits.connections + DESCRIPTORS_BESIDE)
+		sp_log_text(SP_LOG_WARNING, NULL, "limits", "%llu descriptors are too few for limits.connections: %lld; raise LimitNOFILE= or ulimit -Hn",
+		            (unsigned long long)l.rlim_cur, (long long)c->limits.connections);
+}
+
 static int open_store(struct run *r, struct sp_fail *why)
 {
 	static const struct queue_schema others[] = { { "sts", STS_CACHE_VERSION, sts_cache_migrate } };
@@ -274,6 +288,7 @@ int cmd_run(int argc, char **argv)
 	if (r.config == NULL)
 		return RELAY_EXIT_CONFIG;
 	sp_log_setup((enum sp_log_format)r.config->log.format, (enum sp_log_level)r.config->log.level);
+	raise_descriptors(r.config);
 	int status = serve(&r);
 	sp_log_text(SP_LOG_INFO, NULL, "end", "accepted %llu, delivered %llu, deferred %llu, bounced %llu",
 	            (unsigned long long)r.relay.accepted, (unsigned long long)r.relay.delivered, (unsigned long long)r.relay.deferred,
