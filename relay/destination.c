@@ -483,7 +483,7 @@ void destination_reload_all(struct shard *s)
 
 bool destination_agrees(const struct destination *d, const struct plan *p)
 {
-	return d->plan == NULL || d->plan == p || same_demands(d->plan, p);
+	return d->plan && (d->plan == p || same_demands(d->plan, p));
 }
 
 struct queue_job *destination_next(struct destination *d)

@@ -122,7 +122,7 @@ static void set_deadline(struct inbound *in)
 {
 	uint64_t now = core_clock_mono_ms();
 	uint64_t at = now + (uint64_t)smtp_server_wait_s(in->engine) * 1000;
-	if (smtp_server_in_content(in->engine))
+	if (in->intake)                         /* a refused chunk is dropped under the session's deadline alone */
 		at = sp_min(at, in->content_deadline_ms);
 	at = sp_min(at, in->deadline_ms);
 	core_conn_deadline(in->conn, at > now ? at - now : 1);
@@ -469,7 +469,7 @@ static void on_end(void *owner, const struct sp_fail *why)
 	struct inbound *in = owner;
 	if (smtp_server_in_transaction(in->engine) && !in->storing)
 		log_lost(in, why);
-	if (sp_failed(why) && strcmp(why->reason, "timeout") == 0) {
+	if (sp_failed(why) && strcmp(why->reason, "timeout") == 0 && !in->storing) {
 		smtp_server_dismiss(in->engine, "421 4.4.2 Timeout, closing the connection", true);
 		struct sp_str none = { 0 };
 		while (smtp_server_next(in->engine, &none) == SMTP_SERVER_ABANDON)

@@ -195,9 +195,10 @@ static void on_written(void *owner, const struct sp_fail *why)
 	r.fail = *why;
 	if (!sp_failed(why))
 		r.body = sp_body_from_file(i->path, i->size);
-	shard_op_end(i->shard);
+	struct shard *s = i->shard;
 	i->done(i->owner, &r);
 	release(i);
+	shard_op_end(s);                        /* last: done() may begin the next operation, and the shard must not end between the two */
 }
 
 void intake_finish(struct intake *i, void (*done)(void *owner, const struct intake_result *r), void *owner)

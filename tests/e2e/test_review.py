@@ -3,6 +3,7 @@
 import collections
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -220,3 +221,24 @@ def test_expiry_tells_the_last_reply(world, start_relay, home):
     submit(relay.address, domain.user(), sender=home.user())
     [got] = home.host.wait_messages(1, timeout=25)
     assert b"XYZZY" in got.data
+
+
+def test_refused_chunk_gets_its_reply_not_a_timeout(relay):
+    """The rate deadline of a message counted for a chunk that was only dropped: the client heard 421 for a timeout of nothing."""
+    size = 51 << 20
+    with socket.create_connection(("127.0.0.1", 2525), timeout=30) as sock:
+        file = sock.makefile("rb")
+        assert file.readline().startswith(b"220")
+        sock.sendall(b"EHLO me.example\r\n")
+        while file.readline()[3:4] == b"-":
+            pass
+        sock.sendall(b"MAIL FROM:<a@sender.example>\r\nRCPT TO:<b@d.example>\r\n")
+        assert [file.readline()[:3] for _ in range(2)] == [b"250", b"250"]
+        sock.sendall(b"BDAT %d LAST\r\n" % size + bytes(1000))
+        time.sleep(1)
+        line = b"x" * 76 + b"\r\n"
+        rest = (line * ((size - 1000) // len(line) + 1))[:size - 1000]
+        sock.sendall(rest)
+        assert file.readline().startswith(b"552 5.3.4")
+        sock.sendall(b"NOOP\r\n")
+        assert file.readline().startswith(b"250")
