@@ -29,9 +29,9 @@ def test_policy_survives_a_restart(world, relay, send):
 def test_policy_lives_to_its_max_age_and_no_longer(world, relay, single, send):
     domain = world.domain().policy(max_age=4)
     host = domain.mx()
+    asked = time.monotonic()                    # before the fetch; lives are counted in whole seconds, so 4 is more than 3
     send(domain.user())
     host.wait_messages()
-    fetched = time.monotonic()
     domain.txt()
     world.policy_host.serve(domain.name, None)
     host.behaviour = host.behaviour.but(starttls=False)
@@ -39,7 +39,7 @@ def test_policy_lives_to_its_max_age_and_no_longer(world, relay, single, send):
     relay.wait_delivery(domain.name, result="deferred")
     assert len(host.seen) == 1
     host.wait_messages(2, timeout=15)           # a retry after the policy has run out
-    assert time.monotonic() - fetched > 3
+    assert time.monotonic() - asked > 3
 
 
 def test_record_alone_extends_nothing(world, relay, single, send):
