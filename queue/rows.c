@@ -128,7 +128,7 @@ static struct queue_message *message_from_row(struct core_stmt *s, const struct 
 	struct sp_str sender = core_stmt_col_text(s, 5), client = core_stmt_col_text(s, 6);
 	int64_t kind = core_stmt_col_int(s, 0), size = core_stmt_col_int(s, 3), header_len = core_stmt_col_int(s, 4);
 	bool in_file = core_stmt_col_null(s, 7);
-	if ((kind != QUEUE_MAIL && kind != QUEUE_DSN) || size < 0 || header_len < 0 || header_len > size || header_len > UINT32_MAX ||
+	if (kind < QUEUE_MAIL || kind > QUEUE_REPORT || size < 0 || header_len < 0 || header_len > size || header_len > UINT32_MAX ||
 	    !is_clean(sender) || !is_clean(client) || (!in_file && core_stmt_col_blob(s, 7).len != (size_t)size)) {
 		*damage = "its row is damaged";
 		return NULL;

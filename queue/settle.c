@@ -17,6 +17,7 @@ struct settle_op {
 	uint64_t *files;                        /* messages that went with a body in a file: set anew by each run */
 	size_t file_count;
 	struct sp_arena arena;
+	struct queue_extra *extra;
 	void (*done)(void *owner, const struct sp_fail *why);
 	void *owner;
 };
@@ -112,7 +113,9 @@ static enum core_db_status run_settle(struct core_db *db, struct queue_op *op)
 		status = apply(db, &o->results[i], op);
 	for (size_t i = 0; i < o->dsn_count && status == CORE_DB_OK; i++)
 		status = queue_rows_add(db, o->store, o->dsns[i], true, op);
-	return status == CORE_DB_OK ? drop_messages(db, o) : status;
+	if (status == CORE_DB_OK)
+		status = drop_messages(db, o);
+	return status == CORE_DB_OK && o->extra ? o->extra->run(db, o->extra) : status;
 }
 
 /* A crash before this leaves files without a row: swept at the next start. */
@@ -156,7 +159,7 @@ static struct settle_op *make(size_t count, size_t dsn_count)
 }
 
 void queue_settle(struct queue_store *s, const struct queue_result *results, size_t count, const struct queue_dsn *dsns, size_t dsn_count,
-                  struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner)
+                  struct queue_extra *extra, struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner)
 {
 	struct settle_op *o = make(count, dsn_count);
 	for (size_t i = 0; i < count; i++) {
@@ -171,6 +174,7 @@ void queue_settle(struct queue_store *s, const struct queue_result *results, siz
 	o->op.done = on_settled;
 	o->op.reply_to = reply_to;
 	o->store = s;
+	o->extra = extra;
 	o->done = done;
 	o->owner = owner;
 	queue_store_submit(s, &o->op);

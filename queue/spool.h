@@ -16,7 +16,16 @@
 #include "core/list.h"
 #include "queue/store.h"
 
-enum queue_kind { QUEUE_MAIL, QUEUE_DSN };      /* a DSN is never bounced */
+/* A DSN is never bounced. A REPORT is a TLS report on its way by mail: it is held to no policy, counted in no report, never bounced; what became of it
+ * goes to rpt/outbox.c instead. Its destination carries the mark too (relay/route.h). */
+enum queue_kind { QUEUE_MAIL, QUEUE_DSN, QUEUE_REPORT };
+
+/* What another room adds to a transaction of ours: rows of the ledger beside the results they belong to (DESIGN.md, promise 3). `run` is called on the
+ * store's thread, last in the transaction, and again when that had to be rolled back; anything but OK/ROW undoes the whole operation.
+ * The caller's: it lives until `done`, and may be handed in again when the operation is repeated. */
+struct queue_extra {
+	enum core_db_status (*run)(struct core_db *db, struct queue_extra *x);
+};
 
 /* An envelope and its content. Immutable, counted, shared between threads. */
 struct queue_message {
@@ -56,9 +65,10 @@ struct queue_job {
 struct queue_job *queue_job_new(struct queue_message *m, const struct queue_recipient *recipients, size_t count);
 void queue_job_free(struct queue_job *j);
 
-/* Takes the message into the spool. `done` with not failed: it is on stable storage. `recipients` are copied; the store holds a ref meanwhile. */
+/* Takes the message into the spool. `done` with not failed: it is on stable storage. `recipients` are copied; the store holds a ref meanwhile.
+ * `extra`: NULL, or what goes with it. */
 void queue_accept(struct queue_store *s, struct queue_message *m, const struct queue_recipient *recipients, size_t count,
-                  struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner);
+                  struct queue_extra *extra, struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner);
 
 enum queue_outcome { QUEUE_DELIVERED, QUEUE_BOUNCED, QUEUE_DEFERRED, QUEUE_NOTIFIED };
 struct queue_result {
@@ -70,10 +80,11 @@ struct queue_result {
 	const char *text;                       /* DEFERRED: last failure, printable */
 };
 /* One transaction: the results, and the notifications (DSNs) they cause as new messages. A message whose last recipient went is deleted with its
- * file. Results, texts and dsn recipients are copied. May be repeated: rows that are gone, and DSNs that are there, are passed over. */
+ * file. Results, texts and dsn recipients are copied. May be repeated: rows that are gone, and DSNs that are there, are passed over. `count` may be 0, where
+ * only `extra` (else NULL) is to be done. */
 struct queue_dsn { struct queue_message *message; struct queue_recipient recipient; };
 void queue_settle(struct queue_store *s, const struct queue_result *results, size_t count,
-                  const struct queue_dsn *dsns, size_t dsn_count,
+                  const struct queue_dsn *dsns, size_t dsn_count, struct queue_extra *extra,
                   struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner);
 
 /* A destination's wait. */

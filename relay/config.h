@@ -6,6 +6,7 @@
 
 #include "core/addr.h"
 #include "core/buf.h"
+#include "core/crypt.h"
 #include "core/log.h"
 #include "core/tls.h"
 #include "queue/schedule.h"
@@ -24,6 +25,15 @@ struct config_route {
 	uint16_t via_port;
 };
 
+/* Who signs for a domain (RFC 6376): each entry of the domain adds one signature, so that an RSA and an Ed25519 key may stand beside each other. */
+struct config_dkim {
+	char *domain;                           /* A-labels, lower case: d=, and the domain of the From field that it is for */
+	char *selector;                         /* s= */
+	char *key_file;
+	struct core_key *key;                   /* one ref; read with the configuration */
+};
+
+enum config_schedule { CONFIG_SCHEDULE_INTERNAL, CONFIG_SCHEDULE_EXTERNAL };
 enum config_first_contact { CONFIG_FIRST_DELIVER, CONFIG_FIRST_DEFER };
 enum config_trust_ad { CONFIG_TRUST_AUTO, CONFIG_TRUST_YES, CONFIG_TRUST_NO };
 
@@ -60,6 +70,13 @@ struct config {
 		int64_t expire_ms, delay_notice_ms;             /* delay_notice 0: none */
 	} delivery;
 	struct { struct config_route *items; size_t count; } routes;
+	struct {
+		bool enabled;
+		char *organization, *contact, *submitter;       /* as written, "" for the default; config_report_identity() has what is in force */
+		int64_t schedule;                               /* enum config_schedule */
+		int64_t spread_ms, details_per_domain, keep_days;
+	} report;
+	struct { struct config_dkim *items; size_t count; } dkim;
 	struct { int64_t format, level; } log;                  /* enum sp_log_format, enum sp_log_level */
 	struct { char *socket; } admin;                         /* "": none */
 };
@@ -76,5 +93,16 @@ void config_print(const struct config *c, struct sp_buf *out);
 void config_print_rows(struct sp_buf *out);
 
 struct queue_retry config_retry(const struct config *c);
+
+/* Who reports (RFC 8460 4.4): with the defaults filled in from `hostname`. Borrowed from the configuration. */
+struct config_identity {
+	const char *organization;               /* default: the registered part of hostname (Public Suffix List) */
+	const char *submitter;                  /* default: the domain that hostname is in; hostname itself where that is a public suffix */
+	const char *contact;                    /* default: postmaster@ the submitter; also the sender of mailed reports */
+};
+const struct config_identity *config_report_identity(const struct config *c);
+/* The signers for mail of `domain` (lower case, A-labels): writes up to `max` of them, returns how many. */
+struct smtp_dkim_signer;
+size_t config_dkim_signers(const struct config *c, const char *domain, struct smtp_dkim_signer *out, size_t max);
 
 #endif

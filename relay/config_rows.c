@@ -20,6 +20,7 @@ static const char *const words_first[] = { "deliver", "defer", NULL };
 static const char *const words_ad[] = { "auto", "yes", "no", NULL };
 static const char *const words_tls[] = { "1.0", "1.1", "1.2", "1.3", NULL };
 static const char *const words_verified[] = { "1.2", "1.3", NULL };
+static const char *const words_schedule[] = { "internal", "external", NULL };
 static const char *const words_format[] = { "text", "json", NULL };
 static const char *const words_level[] = { "error", "warning", "info", "debug", NULL };
 
@@ -64,6 +65,16 @@ const struct conf_row conf_rows[] = {
 	{ "delivery.retry.growth", CONF_FLOAT, AT(delivery.retry.growth), "2", 1000, 10000, NULL, "factor of each further wait" },
 	{ "delivery.retry.max", CONF_DURATION, AT(delivery.retry.max_ms), "4h", 100, 5 * DAY, NULL, "longest wait" },
 	{ "delivery.retry.jitter", CONF_FLOAT, AT(delivery.retry.jitter), "0.2", 0, 1000, NULL, "waits are spread by this share up and down" },
+	{ "report.enabled", CONF_BOOL, AT(report.enabled), "yes", 0, 0, NULL, "count sessions and send TLS reports (RFC 8460)" },
+	{ "report.organization", CONF_STRING, AT(report.organization), "", 0, 200, NULL, "organization-name of reports; empty: the registered part of hostname" },
+	{ "report.contact", CONF_STRING, AT(report.contact), "", 0, 254, NULL, "contact-info and sender of reports; empty: postmaster@ the submitter" },
+	{ "report.submitter", CONF_STRING, AT(report.submitter), "", 0, 253, NULL, "the domain that reports come from; empty: the domain of hostname" },
+	{ "report.schedule", CONF_WORD, AT(report.schedule), "internal", CONFIG_SCHEDULE_INTERNAL, 0, words_schedule,
+	  "who starts the sending: the relay itself, or `strictpost report send` from cron" },
+	{ "report.spread", CONF_DURATION, AT(report.spread_ms), "4h", 0, 20 * HOUR, NULL, "reports go out in the first hours of a day, each domain's at its own moment" },
+	{ "report.details_per_domain", CONF_INT, AT(report.details_per_domain), "1000", 1, 1000000, NULL,
+	  "distinct failures that are kept of a domain and a day; the rest is counted by result type" },
+	{ "report.keep_days", CONF_INT, AT(report.keep_days), "14", 1, 366, NULL, "days that are kept for `strictpost report list` and `show`" },
 	{ "log.format", CONF_WORD, AT(log.format), "text", SP_LOG_TEXT, 0, words_format, "of the lines on standard error" },
 	{ "log.level", CONF_WORD, AT(log.level), "info", SP_LOG_ERROR, 0, words_level, "the least severe that is written" },
 	{ "admin.socket", CONF_STRING, AT(admin.socket), "/run/strictpost/control.sock", 0, 107, NULL, "control socket; empty: none" },

@@ -337,7 +337,7 @@ static void on_body(void *owner, const struct intake_result *r)
 	                                .body = r->body };
 	st->message = queue_message_new(&fields);
 	shard_op_begin(s);
-	queue_accept(s->relay->store, st->message, st->recipients, st->count, s->mailbox, on_stored, st);
+	queue_accept(s->relay->store, st->message, st->recipients, st->count, NULL, s->mailbox, on_stored, st);
 }
 
 /* The content is complete. Reads on when the spool has answered. */

@@ -1,6 +1,8 @@
 /* relay/route.h - where a recipient goes: its destination, which is a name for the next hop.
  * The name of a destination is its whole meaning, so that it can be stored: a domain ("example.com": MX look-up), an address literal
- * ("[192.0.2.1]"), or a configured next hop ("mx.corp.example:25", "[192.0.2.1]:25"). Pure. */
+ * ("[192.0.2.1]"), or a configured next hop ("mx.corp.example:25", "[192.0.2.1]:25"). Behind any of them "/report" marks what carries TLS reports: a
+ * destination of its own, so that it shares no session with mail; without a policy, and so counted nowhere (RFC 8460 5.3: reports go out despite TLS
+ * failures). Pure. */
 #ifndef RELAY_ROUTE_H
 #define RELAY_ROUTE_H
 
@@ -10,6 +12,9 @@
 /* The destination of `to` under the configured routes, in `arena`. */
 const char *route_destination(const struct config *c, const struct smtp_address *to, struct sp_arena *arena);
 
+/* The same, for a mailed report. */
+const char *route_report_destination(const struct config *c, const struct smtp_address *to, struct sp_arena *arena);
+
 enum route_kind { ROUTE_DOMAIN, ROUTE_LITERAL, ROUTE_HOST };
 struct route_target {
 	enum route_kind kind;
@@ -17,6 +22,7 @@ struct route_target {
 	struct sp_addr addr;            /* LITERAL, and HOST by address; with port */
 	uint16_t port;
 	const char *policy_domain;      /* whose MTA-STS policy rules (RFC 8461 3.4: the next hop's where one is configured); NULL: none can */
+	bool report;                    /* carries reports; policy_domain is NULL */
 };
 /* Takes a destination's name apart. False when it is none (a damaged spool). Strings live in `arena`. */
 SP_NODISCARD bool route_parse(const char *destination, uint16_t default_port, struct sp_arena *arena, struct route_target *out);

@@ -146,7 +146,7 @@ static void write_results(struct settlement *t)
 		dsns[i].recipient = (struct queue_recipient){ .address = t->job->message->sender, .destination = t->dsn_to };
 	}
 	shard_op_begin(s);
-	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, s->mailbox, on_settled, t);
+	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, NULL, s->mailbox, on_settled, t);
 	free(results);
 }
 

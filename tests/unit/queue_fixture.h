@@ -184,7 +184,7 @@ static SP_UNUSED uint64_t accept_message(size_t len, const char *const *addresse
 	for (size_t i = 0; i < count; i++)
 		fill_recipient(&r[i], (uint32_t)i, addresses[i]);
 	pending++;
-	queue_accept(store, m, r, count, box, on_answer, NULL);
+	queue_accept(store, m, r, count, NULL, box, on_answer, NULL);
 	queue_message_unref(m);
 	await_answers();
 	return id;
@@ -200,7 +200,7 @@ static SP_UNUSED uint64_t accept_one(size_t len, const char *address)
 static SP_UNUSED void settle(const struct queue_result *results, size_t count)
 {
 	pending++;
-	queue_settle(store, results, count, NULL, 0, box, on_answer, NULL);
+	queue_settle(store, results, count, NULL, 0, NULL, box, on_answer, NULL);
 	await_answers();
 }
 

@@ -130,7 +130,7 @@ static void test_empty_content_and_null_sender(void **state SP_UNUSED)
 	struct queue_recipient r;
 	fill_recipient(&r, 0, "a@x.example");
 	pending++;
-	queue_accept(store, empty, &r, 1, box, on_answer, NULL);
+	queue_accept(store, empty, &r, 1, NULL, box, on_answer, NULL);
 	await_answers();
 	queue_message_unref(empty);
 	reopen_spool();
@@ -423,7 +423,7 @@ static void test_counts_are_what_is_there(void **state SP_UNUSED)
 	fill_recipient(&dsn.recipient, 0, "sender@example.org");
 	for (int i = 0; i < 2; i++) {
 		pending++;
-		queue_settle(store, &bounced, 1, &dsn, 1, box, on_answer, NULL);
+		queue_settle(store, &bounced, 1, &dsn, 1, NULL, box, on_answer, NULL);
 		await_answers();
 	}
 	queue_message_unref(m);
@@ -446,7 +446,7 @@ static void test_counts_survive_operations_that_fail(void **state SP_UNUSED)
 	fill_recipient(&r, 0, "a@x.example");
 	for (size_t i = 0; i < SP_COUNT(fine); i++) {           /* the second and third have an id that is taken */
 		pending++;
-		queue_accept(store, m, &r, 1, box, on_answer, &fine[i]);
+		queue_accept(store, m, &r, 1, NULL, box, on_answer, &fine[i]);
 	}
 	await_answers();
 	queue_message_unref(m);
@@ -485,7 +485,7 @@ static void test_bounce_and_its_dsn_are_one(void **state SP_UNUSED)
 	struct queue_result r = { .id = id, .outcome = QUEUE_BOUNCED };
 	for (int i = 0; i < 2; i++) {                           /* a settle may be repeated */
 		pending++;
-		queue_settle(store, &r, 1, &dsn, 1, box, on_answer, NULL);
+		queue_settle(store, &r, 1, &dsn, 1, NULL, box, on_answer, NULL);
 		await_answers();
 		assert_false(sp_failed(&last));
 	}
@@ -518,7 +518,7 @@ static uint64_t accept_in_file(const char *to)
 	struct queue_recipient r;
 	fill_recipient(&r, 0, to);
 	pending++;
-	queue_accept(store, big, &r, 1, box, on_answer, NULL);
+	queue_accept(store, big, &r, 1, NULL, box, on_answer, NULL);
 	await_answers();
 	assert_false(sp_failed(&last));
 	queue_message_unref(big);
@@ -628,7 +628,7 @@ static int live_and_crash(void)
 		struct queue_message *m = new_message(4000);
 		*shared_id = m->id;
 		fill_recipient(&r, 0, "a@x.example");
-		queue_accept(store, m, &r, 1, box, on_answer, NULL);
+		queue_accept(store, m, &r, 1, NULL, box, on_answer, NULL);
 		while (ask("SELECT count(*) FROM message") == 0)
 			usleep(100);
 		_exit(0);
@@ -761,7 +761,7 @@ static void send_one(void)
 	if (write(report_to, &issued, sizeof(issued)) != sizeof(issued))
 		_exit(1);
 	fill_recipient(&r, 0, to);
-	queue_accept(store, m, &r, 1, box, on_sent, sent);
+	queue_accept(store, m, &r, 1, NULL, box, on_sent, sent);
 	queue_message_unref(m);
 }
 
@@ -903,7 +903,7 @@ static int use_damaged(void)
 		for (size_t j = 0; j < job_count; j++) {
 			struct queue_result r = { .id = jobs[j]->message->id, .n = jobs[j]->recipients[0].n, .outcome = QUEUE_DELIVERED };
 			pending++;
-			queue_settle(store, &r, 1, NULL, 0, box, on_answer, NULL);
+			queue_settle(store, &r, 1, NULL, 0, NULL, box, on_answer, NULL);
 		}
 		await_answers();
 		release(due_names[i], 0, 0);
