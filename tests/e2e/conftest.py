@@ -20,6 +20,7 @@ from lab.world import World
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 numbers = itertools.count(1)
 BINARY = os.environ.get("STRICTPOST", f"{TOP}/build-asan/strictpost")
+PLAIN = os.environ.get("STRICTPOST_PLAIN", f"{TOP}/build/strictpost")
 
 
 def pytest_addoption(parser):
@@ -86,9 +87,9 @@ def make_relay(request, lab_dir):
     """Makes relays that are not started; all are stopped at the end, and none may have made a mistake."""
     made = []
 
-    def make(**changes):
+    def make(binary=BINARY, **changes):
         folder = f"{lab_dir}/relays/{next(numbers)}"             # short: a socket's path has a limit
-        relay = Relay(folder, BINARY, f"{lab_dir}/ca/root.crt", changes)
+        relay = Relay(folder, binary, f"{lab_dir}/ca/root.crt", changes)
         with open(f"{folder}/test", "w", encoding="utf-8") as file:
             file.write(request.node.nodeid)
         made.append(relay)
@@ -100,6 +101,12 @@ def make_relay(request, lab_dir):
             status = relay.stop()
             assert status == 0, f"ended with status {status}\n{relay.process.tail()}"
         assert not relay.sanitizer_reports(), relay.process.tail(8000)
+
+
+@pytest.fixture
+def make_plain(make_relay):
+    """The same with the plain build, which may have a clock of its own."""
+    return lambda **changes: make_relay(PLAIN, **changes)
 
 
 @pytest.fixture

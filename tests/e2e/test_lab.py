@@ -1,9 +1,12 @@
 """The laboratory itself: what the other tests rely on is so."""
 
+import email.utils
+import gzip
 import http.client
 import smtplib
 import socket
 import ssl
+import time
 
 import dns.flags
 import dns.message
@@ -12,8 +15,8 @@ import dns.rcode
 import pytest
 
 from lab.behaviour import Close, Drop, Hang, Turns
-from lab.client import Client, message
-from lab.oddhttps import answer, chunked
+from lab.client import Client, message, submit
+from lab.oddhttps import answer, chunked, hang, raw, redirect
 from lab.postfix import postfix_client, postfix_mx
 from lab.tap import SERVFAIL, SILENCE, STRIP_AD, TRUNCATE
 
@@ -113,6 +116,39 @@ def test_odd_https_does_as_told(world):
     assert world.odd_host.asked(domain.name) == 2
 
 
+def post(world, host, path, report):
+    """Posts a report as the relay does; the status."""
+    context = ssl.create_default_context(cafile=world.ca.ca_file)
+    sock = socket.create_connection((values(ask(host, "A"))[0], 443), 5)
+    connection = http.client.HTTPSConnection(host, context=context)
+    connection.sock = context.wrap_socket(sock, server_hostname=host)
+    connection.sock.settimeout(0.3)
+    connection.request("POST", path, gzip.compress(report), {"Content-Type": "application/tlsrpt+gzip"})
+    return connection.getresponse().status
+
+
+def test_report_sink_keeps_what_is_posted_and_answers_as_told(world):
+    domain = world.domain().tlsrpt()
+    assert values(ask(f"_smtp._tls.{domain}", "TXT")) == [f'"v=TLSRPTv1; rua=https://reports.example/{domain}"']
+    sink, path = world.report_sink, f"/{domain}"
+    assert post(world, "reports.example", path, b'{"a": 1}') == 201
+    [got] = sink.wait_posts(path=path)
+    assert (got.host, got.method, got.headers["content-type"]) == ("reports.example", "POST", "application/tlsrpt+gzip")
+    assert domain.reports() == [{"a": 1}]
+    sink.script(path, answer(b"no", "500 Oops"), redirect("https://reports.example/there"), raw(b""), hang())
+    assert post(world, "reports.example", path, b"2") == 500
+    assert post(world, "reports.example", path, b"3") == 301
+    with pytest.raises((http.client.RemoteDisconnected, ssl.SSLEOFError)):
+        post(world, "reports.example", path, b"4")
+    with pytest.raises(socket.timeout):
+        post(world, "reports.example", path, b"5")
+    assert domain.reports() == [{"a": 1}, 2, 3, 4, 5]
+    assert sink.posted("/there") == []
+    world.report_host("bad.example", world.ca.expired("bad.example"))
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        post(world, "bad.example", path, b"6")
+
+
 def smtp(world, host):
     """A verified STARTTLS session with the scripted host."""
     context = ssl.create_default_context(cafile=world.ca.ca_file)
@@ -179,3 +215,20 @@ def test_postfix_delivers_to_postfix_and_to_the_scripted_mx(world, lab_dir):
     assert b"Subject: hello" in got and b"using TLSv1.3" in got
     client.wait_log("status=sent")
     assert client.queue() == []
+
+
+def test_relay_has_a_clock_of_its_own(world, make_plain):
+    """Set before it starts and again while it runs; what it waits for takes as long as ever."""
+    relay = make_plain()
+    domain = world.domain().policy()
+    host = domain.mx()
+    noon = time.time() // 86400 * 86400 + 86400 + 43200
+    relay.set_clock(noon)
+    relay.start()
+    for number, moment in enumerate((noon, noon + 20 * 86400)):
+        relay.set_clock(moment)
+        submit(relay.address, domain.user())
+        received = host.wait_messages(number + 1)[number].data.split(b"\r\n\r\n")[0].split(b";")[1].strip()
+        stamped = email.utils.parsedate_to_datetime(received.split(b"\r\n")[0].decode()).timestamp()
+        assert 0 <= stamped - moment < 10, received
+    assert abs(relay.clock() - (noon + 20 * 86400)) < 10

@@ -1,12 +1,15 @@
 """The relay under test: its configuration, its life, its log and its spool."""
 
 import contextlib
+import glob
 import json
 import os
 import select
 import signal
 import socket
 import sqlite3
+import subprocess
+import time
 
 from lab.process import NotReady, Process, wait_until
 from lab.yaml import dump
@@ -18,6 +21,9 @@ ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
 }
+
+# Debian's faketime: it goes between a program and the C library. Not under the sanitizers, which come before it.
+FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 def defaults(folder, ca_file):
@@ -58,6 +64,7 @@ class Relay:
         os.makedirs(self.config["state_dir"], mode=0o700, exist_ok=True)
         self.write_config()
         self.process = None
+        self.ahead_s = None             # of the wall clock; None: it has no clock of its own
         self.expect_failure = False     # a test that ends it roughly sets this
 
     # Its life.
@@ -79,7 +86,7 @@ class Relay:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(path)
             self.process = Process([self.binary, "run", "--config", self.config_file], self.log,
-                                   env={**ENVIRONMENT, "NOTIFY_SOCKET": path})
+                                   env={**self.environment(), "NOTIFY_SOCKET": path})
             self.process.ready(lambda: self._said_ready(notify), timeout)
         return self
 
@@ -112,6 +119,33 @@ class Relay:
         """Where the first listener is."""
         host, _, port = self.config["listen"][0]["address"].rpartition(":")
         return host.strip("[]"), int(port)
+
+    def environment(self):
+        """What it is started with, and so is any other program of it."""
+        if self.ahead_s is None:
+            return ENVIRONMENT
+        return {**ENVIRONMENT, "LD_PRELOAD": glob.glob(FAKETIME)[0], "FAKETIME_TIMESTAMP_FILE": f"{self.folder}/clock",
+                "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+
+    def command(self, *words, timeout=60, **named):
+        """Runs a subcommand with its configuration and clock, and returns what came of it."""
+        return subprocess.run([self.binary, *words, "--config", self.config_file], env={**os.environ, **self.environment()},
+                              capture_output=True, text=True, timeout=timeout, check=False, **named)
+
+    # Its clock. The plain build only.
+
+    def set_clock(self, moment):
+        """From now on its wall clock says `moment` (Unix time), and goes on from there; waits are as long as ever. To be set before
+        the first start, then at any time."""
+        assert self.ahead_s is not None or self.process is None, "it was started with the clock of the world"
+        self.ahead_s = moment - time.time()
+        with open(f"{self.folder}/clock.new", "w", encoding="ascii") as file:
+            file.write(f"{self.ahead_s:+.6f}\n")
+        os.replace(f"{self.folder}/clock.new", f"{self.folder}/clock")
+
+    def clock(self):
+        """What its wall clock says."""
+        return time.time() + (self.ahead_s or 0)
 
     # Its log.
 

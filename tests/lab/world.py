@@ -8,6 +8,7 @@ from lab.ca import CertificateAuthority
 from lab.mx import Mx
 from lab.oddhttps import OddHttps
 from lab.policyhost import PolicyHost
+from lab.reportsink import ReportSink
 from lab.resolver import Resolver
 from lab.tap import Tap
 
@@ -35,6 +36,7 @@ class World:
         self.tap = self.keep(Tap("127.0.0.2"))
         self.policy_host = self.keep(PolicyHost(f"{folder}/nginx", self.ca))
         self.odd_host = self.keep(OddHttps())
+        self.report_sink = self.keep(ReportSink())
 
     def keep(self, server):
         """Remembers a server so that it is stopped at the end."""
@@ -66,6 +68,13 @@ class World:
         self.dns.replace(name, "A", [a for a in addresses if ":" not in a])
         self.dns.replace(name, "AAAA", [a for a in addresses if ":" in a])
 
+    def report_host(self, name="reports.example", certificate=None):
+        """Makes the report sink that host too, with a good certificate unless told; returns the beginning of its addresses."""
+        if certificate or name not in self.report_sink.contexts:
+            self.report_sink.serve(name, certificate or self.ca.good(name))
+            self.set_addresses(name, [self.report_sink.address])
+        return f"https://{name}"
+
     def domain(self, prefix="d", zone="example", name=None):
         """A new domain with nothing in it."""
         self.domains += 1
@@ -73,7 +82,7 @@ class World:
 
 
 class Domain:
-    """A recipient domain: its MX records, its MTA-STS record, its policy."""
+    """A recipient domain: its MX records, its MTA-STS record, its policy, and where its reports go."""
 
     def __init__(self, world, name):
         self.world = world
@@ -103,6 +112,16 @@ class Domain:
     def txt(self, *records):
         """Makes these the TXT records at _mta-sts: a string each, or a list of the strings of one record."""
         self.world.dns.replace(f"_mta-sts.{self.name}", "TXT", [quoted(record) for record in records])
+
+    def tlsrpt(self, *records):
+        """Makes these the TXT records at _smtp._tls; without any, reports go to the sink, for the path that is the domain's name."""
+        records = records or (f"v=TLSRPTv1; rua={self.world.report_host()}/{self.name}",)
+        self.world.dns.replace(f"_smtp._tls.{self.name}", "TXT", [quoted(record) for record in records])
+        return self
+
+    def reports(self):
+        """What came for it at the sink, unpacked."""
+        return [post.json() for post in self.world.report_sink.posted(f"/{self.name}")]
 
     def policy_at(self, address):
         """Where mta-sts.domain is."""
