@@ -14,6 +14,7 @@ static const struct {
 	{ "run",         "run the relay in the foreground",                        cmd_run },
 	{ "config",      "check a configuration file, or print it with defaults",  cmd_config },
 	{ "policy",      "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
+	{ "report",      "read TLS reports (RFC 8460), check them and their records", cmd_report },
 	{ "status",      "what the running relay has done and has",                cmd_status },
 	{ "healthcheck", "is the running relay well? for containers",              cmd_healthcheck },
 };

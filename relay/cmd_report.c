@@ -1,0 +1,37 @@
+/* relay/cmd_report.c - strictpost report VERB: finds the verb and hands over. A verb is a row here. */
+#include "relay/cmd.h"
+#include "relay/cmd_report.h"
+
+#include "core/base.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name, *arguments, *what;
+	int (*run)(int argc, char **argv);
+} verbs[] = {
+	{ NULL, NULL, NULL, NULL },
+};
+
+static void usage(FILE *to)
+{
+	const char *lead = "usage:";
+	for (size_t i = 0; verbs[i].name; i++, lead = "")
+		fprintf(to, "%-6s strictpost report %-4s %-24s %s\n", lead, verbs[i].name, verbs[i].arguments, verbs[i].what);
+	fputs("strictpost report VERB --help tells more.\n", to);
+}
+
+int cmd_report(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+	if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
+		usage(stdout);
+		return RELAY_EXIT_OK;
+	}
+	for (size_t i = 0; verbs[i].name; i++)
+		if (strcmp(verb, verbs[i].name) == 0)
+			return verbs[i].run(argc - 1, argv + 1);
+	usage(stderr);
+	return RELAY_EXIT_USAGE;
+}
