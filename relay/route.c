@@ -3,6 +3,8 @@
 
 #include "core/dnsmsg.h"
 
+#define REPORT_MARK "/report"           /* no host name, literal or port has a slash */
+
 const char *route_destination(const struct config *c, const struct smtp_address *to, struct sp_arena *arena)
 {
 	const struct config_route *best = NULL;
@@ -18,6 +20,27 @@ const char *route_destination(const struct config *c, const struct smtp_address 
 	if (best)
 		return sp_arena_printf(arena, "%s:%u", best->via_host, best->via_port);
 	return sp_arena_strdup(arena, *to->domain ? to->domain : c->hostname);          /* <postmaster> is ours */
+}
+
+const char *route_report_destination(const struct config *c, const struct smtp_address *to, struct sp_arena *arena)
+{
+	return sp_arena_printf(arena, "%s" REPORT_MARK, route_destination(c, to, arena));
+}
+
+/* Takes the mark off the end of *s. */
+static bool take_report_mark(struct sp_str *s)
+{
+	struct sp_str mark = SP_STR(REPORT_MARK);
+	if (s->len < mark.len || !sp_str_eq(sp_str_from(*s, s->len - mark.len), mark))
+		return false;
+	s->len -= mark.len;
+	return true;
+}
+
+const char *route_label(const char *destination, struct sp_arena *arena)
+{
+	struct sp_str s = sp_str_of(destination);
+	return take_report_mark(&s) ? sp_arena_printf(arena, "%.*s (reports)", SP_STR_ARG(s)) : sp_arena_dup(arena, s);
 }
 
 /* "[192.0.2.1]" or "[IPv6:2001:db8::1]" (RFC 5321 4.1.3) from the front of *s. */
@@ -37,9 +60,9 @@ static bool take_literal(struct sp_str *s, uint16_t port, struct sp_addr *out)
 	return true;
 }
 
-bool route_parse(const char *destination, uint16_t default_port, struct sp_arena *arena, struct route_target *out)
+/* As route_parse(), without the mark. */
+static bool parse_hop(struct sp_str s, uint16_t default_port, struct sp_arena *arena, struct route_target *out)
 {
-	struct sp_str s = sp_str_of(destination);
 	uint64_t port = default_port;
 	*out = (struct route_target){ .port = default_port };
 	if (take_literal(&s, default_port, &out->addr)) {
@@ -62,5 +85,17 @@ bool route_parse(const char *destination, uint16_t default_port, struct sp_arena
 	out->kind = colon < s.len ? ROUTE_HOST : ROUTE_DOMAIN;
 	out->port = (uint16_t)port;
 	out->host = out->policy_domain = sp_arena_dup(arena, name);
+	return true;
+}
+
+bool route_parse(const char *destination, uint16_t default_port, struct sp_arena *arena, struct route_target *out)
+{
+	struct sp_str s = sp_str_of(destination);
+	bool report = take_report_mark(&s);
+	if (!parse_hop(s, default_port, arena, out))
+		return false;
+	out->report = report;
+	if (report)
+		out->policy_domain = NULL;      /* RFC 8460 3: reports go out despite TLS failures; DESIGN.md: and are counted in none */
 	return true;
 }

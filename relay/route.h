@@ -1,7 +1,7 @@
 /* relay/route.h - where a recipient goes: its destination, which is a name for the next hop.
  * The name of a destination is its whole meaning, so that it can be stored: a domain ("example.com": MX look-up), an address literal
  * ("[192.0.2.1]"), or a configured next hop ("mx.corp.example:25", "[192.0.2.1]:25"). Behind any of them "/report" marks what carries TLS reports: a
- * destination of its own, so that it shares no session with mail; without a policy, and so counted nowhere (RFC 8460 5.3: reports go out despite TLS
+ * destination of its own, so that it shares no session with mail; without a policy, and so counted nowhere (RFC 8460 3: reports go out despite TLS
  * failures). Pure. */
 #ifndef RELAY_ROUTE_H
 #define RELAY_ROUTE_H
@@ -14,6 +14,9 @@ const char *route_destination(const struct config *c, const struct smtp_address 
 
 /* The same, for a mailed report. */
 const char *route_report_destination(const struct config *c, const struct smtp_address *to, struct sp_arena *arena);
+
+/* How a destination is called in texts: as it is, or "example.com (reports)". In `arena`. */
+const char *route_label(const char *destination, struct sp_arena *arena);
 
 enum route_kind { ROUTE_DOMAIN, ROUTE_LITERAL, ROUTE_HOST };
 struct route_target {

@@ -30,7 +30,7 @@ static const char *describe(bool ok, const struct route_target *t, struct sp_are
 	char text[SP_ADDR_TEXT];
 	if (!ok)
 		return "no destination";
-	const char *policy = t->policy_domain ? t->policy_domain : "-";
+	const char *policy = sp_arena_printf(arena, "%s%s", t->policy_domain ? t->policy_domain : "-", t->report ? " report" : "");
 	switch (t->kind) {
 	case ROUTE_DOMAIN:
 		return sp_arena_printf(arena, "domain %s:%u policy=%s", t->host, t->port, policy);
@@ -70,6 +70,25 @@ static const struct { const char *label, *routes, *to, *destination, *meaning; }
 	{ "an underscore", "", "a@my_host.example", "my_host.example", "domain my_host.example:25 policy=my_host.example" },
 };
 
+/* TRAPS: reports about the delivery of reports loop for ever: the mark is in the destination's name, and takes the policy away. */
+static void check_report(const struct config *c, const struct smtp_address *to, const char *mail, const struct route_target *t, struct sp_arena *arena)
+{
+	struct route_target r;
+	const char *name = route_report_destination(c, to, arena);
+	assert_string_equal(name, sp_arena_printf(arena, "%s/report", mail));
+	assert_true(route_parse(name, SMTP, arena, &r));
+	assert_true(r.report && !t->report);
+	assert_null(r.policy_domain);
+	assert_int_equal(r.kind, t->kind);
+	assert_int_equal(r.port, t->port);
+	if (t->host)
+		assert_string_equal(r.host, t->host);
+	else
+		assert_true(sp_addr_eq(&r.addr, &t->addr));
+	assert_string_equal(route_label(mail, arena), mail);
+	assert_string_equal(route_label(name, arena), sp_arena_printf(arena, "%s (reports)", mail));
+}
+
 static void test_recipients(void **state)
 {
 	(void)state;
@@ -87,6 +106,7 @@ static void test_recipients(void **state)
 		print_message("%s: want %s (%s), got %s (%s)\n", recipients[i].label, recipients[i].destination, recipients[i].meaning, got, meaning);
 		assert_string_equal(got, recipients[i].destination);
 		assert_string_equal(meaning, recipients[i].meaning);
+		check_report(c, &to, got, &target, &arena);
 		config_unref(c);
 		sp_arena_clear(&arena);
 	}
@@ -108,6 +128,16 @@ static const struct { const char *label, *name, *want; } names[] = {    /* the d
 	{ "the tag in lower case", "[ipv6:::1]", "literal [::1]:2625 policy=-" },
 	{ "a mapped address", "[IPv6:::ffff:192.0.2.1]:26", "host [::ffff:192.0.2.1]:26 policy=-" },
 	{ "a label of 63", L63 ".example", "domain " L63 ".example:2625 policy=" L63 ".example" },
+	{ "reports", "example.com/report", "domain example.com:2625 policy=- report" },
+	{ "reports by a host", "mx.example.com:25/report", "host mx.example.com:25 policy=- report" },
+	{ "reports to a literal", "[IPv6:2001:db8::1]/report", "literal [2001:db8::1]:2625 policy=- report" },
+	{ "reports by an IPv4 hop", "[192.0.2.1]:26/report", "host 192.0.2.1:26 policy=- report" },
+	{ "the mark alone", "/report", "no destination" },
+	{ "the mark twice", "example.com/report/report", "no destination" },
+	{ "the mark in upper case", "example.com/REPORT", "no destination" },
+	{ "another mark", "example.com/reports", "no destination" },
+	{ "the mark before the port", "example.com/report:25", "no destination" },
+	{ "a domain called report", "report", "domain report:2625 policy=report" },
 	{ "empty", "", "no destination" },
 	{ "a dot", ".", "no destination" },
 	{ "an empty label", "a..example", "no destination" },
