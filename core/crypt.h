@@ -9,6 +9,7 @@
 #define CORE_SHA256_SIZE 32             /* octets */
 struct core_sha256;                     /* opaque: a digest under way */
 struct core_sha256 *core_sha256_new(void);
+struct core_sha256 *core_sha256_copy(const struct core_sha256 *h);              /* goes on from where `h` is */
 void core_sha256_add(struct core_sha256 *h, struct sp_str data);
 void core_sha256_finish(struct core_sha256 *h, uint8_t out[CORE_SHA256_SIZE]);  /* frees it */
 void core_sha256_free(struct core_sha256 *h);                                   /* without a result; NULL is fine */
@@ -16,7 +17,9 @@ void core_sha256_free(struct core_sha256 *h);                                   
 enum core_key_kind { CORE_KEY_RSA, CORE_KEY_ED25519 };
 struct core_key;                        /* opaque: a private key */
 
-/* PEM, PKCS#8 or PKCS#1, not encrypted. RSA has 1024 to 4096 bits (RFC 8301 3.2; under 2048 is for the caller to warn of). NULL with *why. */
+#define CORE_KEY_PEM_MAX 16384          /* octets; RSA of 4096 bits has 3.3 KiB */
+/* PEM, PKCS#8 or PKCS#1, not encrypted (nobody is asked for a password). RSA has 1024 to 4096 bits (RFC 8301 3.2; under 2048 is for the caller
+ * to warn of). The key has signed something and verified it. NULL with *why (SP_FAIL_STORE): what is wrong and what to do instead. */
 SP_NODISCARD struct core_key *core_key_parse(struct sp_str pem, struct sp_fail *why);
 /* The same from a file; *why names path, uid and mode where it cannot be read, and says what mends it. Blocks: for start and reload. */
 SP_NODISCARD struct core_key *core_key_load(const char *path, struct sp_fail *why);
