@@ -11,16 +11,17 @@
 enum rpt_rua_kind { RPT_RUA_HTTPS, RPT_RUA_MAILTO };
 struct rpt_rua {
 	enum rpt_rua_kind kind;
-	const char *uri;                /* decoded as far as the record's own escapes go (%2C, %21); what endpoints are known by */
+	const char *uri;                /* as written, decoded as far as the record's own escapes go (%2C, %21, %3B); what endpoints are known by. Where one
+	                                 * mailto: names several addresses, each is an endpoint: "mailto:" and the address */
 	const char *host;               /* HTTPS: A-labels, lower case */
 	uint16_t port;                  /* HTTPS: 443 unless told */
-	const char *path;               /* HTTPS: from "/" on with the query, as it goes into the request line */
-	const char *address;            /* MAILTO: local@domain, percent-decoded, without "?..." */
+	const char *path;               /* HTTPS: from "/" on with the query, as it goes into the request line; no blank, no control character */
+	const char *address;            /* MAILTO: local@domain, percent-decoded, without "?...": RFC 5321 Mailbox, ASCII, the domain lower case */
 };
 struct rpt_record {
 	struct rpt_rua rua[RPT_RUA_MAX];
 	size_t count;
-	const char *skipped[RPT_RUA_MAX];       /* why an entry was passed over: "'foo@example.com' has no scheme" ... */
+	const char *skipped[RPT_RUA_MAX];       /* why an entry was passed over: "'foo@example.com' has no scheme" ...; printable, the first of them */
 	size_t skipped_count;
 };
 
@@ -30,7 +31,8 @@ enum rpt_record_status {
 	RPT_RECORD_SEVERAL,             /* more than one: as if there were none (RFC 8460 3) */
 	RPT_RECORD_INVALID              /* one, and it breaks the grammar, or no endpoint of it can be used */
 };
-/* `txts`: the records of the set, the strings of each joined. Strings live in `arena`. Unless OK, *why is a phrase in `arena` that a domain owner can act on. */
+/* `txts`: the records of the set, the strings of each joined. Strings live in `arena`. Unless OK, there are no endpoints, and *why is a phrase
+ * (static or in `arena`) that a domain owner can act on. */
 SP_NODISCARD enum rpt_record_status rpt_record_parse(const struct sp_str *txts, size_t count, struct sp_arena *arena, struct rpt_record *out,
                                                      const char **why);
 #endif
