@@ -10,6 +10,7 @@
 #include "relay/notify.h"
 #include "relay/scheduler.h"
 #include "relay/shard.h"
+#include "rpt/ledger.h"
 #include "sts/cache.h"
 
 #include <getopt.h>
@@ -176,7 +177,7 @@ static void raise_descriptors(const struct config *c)
 
 static int open_store(struct run *r, struct sp_fail *why)
 {
-	static const struct queue_schema others[] = { { "sts", STS_CACHE_VERSION, sts_cache_migrate } };
+	static const struct queue_schema others[] = { { "sts", STS_CACHE_VERSION, sts_cache_migrate }, { "rpt", RPT_VERSION, rpt_migrate } };
 	r->relay.store = queue_store_open(r->config->state_dir, others, SP_COUNT(others), why);
 	return r->relay.store ? 0 : -1;
 }

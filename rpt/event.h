@@ -14,6 +14,9 @@ enum rpt_policy_type {
 	RPT_POLICY_TYPES(X)
 #undef X
 };
+#define X(name, text) + 1
+enum { RPT_POLICY_TYPE_COUNT = 0 RPT_POLICY_TYPES(X) };
+#undef X
 const char *rpt_policy_type_str(enum rpt_policy_type t);
 bool rpt_policy_type_parse(struct sp_str s, enum rpt_policy_type *out);
 
@@ -35,7 +38,7 @@ void rpt_event_print(const struct rpt_event *e, struct sp_buf *out);
 /* UTC days (RFC 8460 4.1). A day is the number of days since 1970-01-01; an instant belongs to the day it falls in, to the last millisecond. */
 #define RPT_DAY_S 86400
 int64_t rpt_day_of(int64_t at_s);
-const char *rpt_day_str(int64_t day, char text[16]);                    /* "2026-11-22" */
+const char *rpt_day_str(int64_t day, char text[16]);                    /* "2026-11-22"; the nearest of 1970 to 9999 */
 SP_NODISCARD bool rpt_day_parse(struct sp_str s, int64_t *day);         /* that form, a date that exists */
 
 #endif

@@ -6,7 +6,10 @@
  *   rpt_failure  (id, policy, result, sending_ip, mx_host, mx_helo, mx_ip, reason, count): distinct failures; merged ones have "" for all but the result
  *   rpt_counted  (number): batches that were counted lately
  * Bounded: a domain and day has at most RPT_POLICIES_MAX policies (sessions under a further one are counted under one without strings) and
- * `details_max` distinct failures; beyond, a failure is merged into one row a policy and result type. A count is never lost. */
+ * `details_max` distinct failures; beyond, a failure is merged into one row a policy and result type. A count is never lost: one that comes when the
+ * report of its day was sent already (the clock jumped) is added to the rows, where `report show` and `--again` find it, and the row of the outbox stays as it
+ * is: a second report by itself would have the receiver count the rest twice.
+ * A row that cannot be read is logged and left out. */
 #ifndef RPT_LEDGER_H
 #define RPT_LEDGER_H
 
@@ -16,6 +19,8 @@
 
 #define RPT_VERSION 1                   /* of the ledger's and the outbox's tables together */
 #define RPT_POLICIES_MAX 16
+#define RPT_DETAIL_MAX 255              /* octets of each text of a failure; what a peer said beyond is cut off */
+#define RPT_COUNTED_SPAN (1 << 20)      /* a batch may be repeated until so many numbers more were drawn: minutes at full speed */
 /* Makes the tables of ledger.c and outbox.c (from == 0) or brings them to RPT_VERSION; relay/ hands it to queue_store_open(). */
 SP_NODISCARD enum core_db_status rpt_migrate(struct core_db *db, unsigned from);
 
@@ -46,6 +51,9 @@ struct rpt_failure {
 /* Up to `limit` failures of a policy behind `after` (an id, 0 first), in a fixed order: page by page, so that a report of any size is made in little memory. */
 SP_NODISCARD enum core_db_status rpt_ledger_failures(struct core_db *db, int64_t policy, int64_t after, size_t limit, struct sp_arena *arena,
                                                      const struct rpt_failure **out, size_t *count);
+/* Gone from every question at once, in a few statements however many failures there are; the rows themselves go by rpt_ledger_sweep(). */
 SP_NODISCARD enum core_db_status rpt_ledger_forget(struct core_db *db, int64_t day, const char *domain);
+/* Deletes up to *budget rows of what was forgotten, and takes as many off *budget: something may be left where that becomes 0. */
+SP_NODISCARD enum core_db_status rpt_ledger_sweep(struct core_db *db, size_t *budget);
 
 #endif

@@ -5,7 +5,7 @@
  *   OPEN ------> DELIVERED   an endpoint took it: 2xx, or 250 (RFC 8460 5.4 and 3)
  *    |  \------> MAILED      in our own spool, nothing else left to try -> DELIVERED, or back to OPEN when the mail came to nothing
  *    |---------> NO_RECORD   no valid _smtp._tls record on the day after: nobody asked
- *    \---------> FAILED      24 h after the first attempt
+ *    \---------> FAILED      24 h after the first attempt; -> DELIVERED when a mailed one arrives even later
  * Rows of the ledger go with the row here: never before it has come to an end, and then when report.keep_days are over (NO_RECORD: at the next sweep). */
 #ifndef RPT_OUTBOX_H
 #define RPT_OUTBOX_H
@@ -26,7 +26,8 @@ bool rpt_state_parse(struct sp_str s, enum rpt_state *out);
 #define RPT_GIVE_UP_S RPT_DAY_S         /* RFC 8460 5.4: retries for 24 h */
 /* When the next attempt is due after the `attempts`-th, in seconds from now: growing, from 5 minutes to 4 hours. */
 int64_t rpt_retry_s(unsigned attempts);
-/* The moment for the report of `day`: in the day after, by a hash of the domain, so that nodes and restarts agree. Unix seconds. */
+/* The moment for the report of `day`: in the day after, by a hash of the domain, so that nodes and restarts agree; the first 48th part of `spread_s` (5 minutes
+ * of 4 hours) is left to what is still on its way into the ledger. Unix seconds. */
 int64_t rpt_due_s(int64_t day, const char *domain, int64_t spread_s);
 
 struct rpt_report {                     /* a row */
@@ -41,6 +42,8 @@ struct rpt_report {                     /* a row */
 	uint64_t successes, failures;   /* sessions, of all policies (those of the ledger) */
 };
 
+/* The tables; for rpt_migrate(). */
+SP_NODISCARD enum core_db_status rpt_outbox_make(struct core_db *db);
 /* Makes the row where there is none: OPEN, due at rpt_due_s(). A row that has come to an end stays as it is. */
 SP_NODISCARD enum core_db_status rpt_outbox_need(struct core_db *db, int64_t day, const char *domain, int64_t due_s);
 
@@ -50,7 +53,7 @@ struct rpt_filter {
 	const char *domain;             /* NULL: all */
 	bool open_only;                 /* state OPEN */
 	int64_t due_by_s;               /* open_only: due at or before; INT64_MAX for all */
-	bool begun_only;                /* open_only: attempts > 0 (schedule: external retries what was begun, and begins nothing) */
+	bool begun_only;                /* open_only: an attempt has begun (schedule: external retries what was begun, and begins nothing) */
 };
 /* Up to `limit` rows behind (after_day, after_domain) in the order of day and domain; first: 0 and "". In `arena`. */
 SP_NODISCARD enum core_db_status rpt_outbox_list(struct core_db *db, const struct rpt_filter *filter, int64_t after_day, const char *after_domain,
@@ -82,14 +85,16 @@ SP_NODISCARD enum core_db_status rpt_outbox_endpoint_put(struct core_db *db, int
 
 /* The first attempt begins: draws nothing, keeps `report_id` where the row has none, sets expires_s. */
 SP_NODISCARD enum core_db_status rpt_outbox_begin(struct core_db *db, int64_t day, const char *domain, const char *report_id, int64_t now_s);
-/* An attempt ended: `state` as it is now (OPEN: due again at `due_s`), attempts + 1. FAILED is for the caller to say, when expires_s has passed. */
+/* An attempt ended: `state` as it is now (OPEN: due again at `due_s`), attempts + 1. FAILED is for the caller to say, when expires_s has passed.
+ * What became of a mail may have been told before the attempt ended: a row that is DELIVERED stays so, and MAILED with no mail left on its way is OPEN. */
 SP_NODISCARD enum core_db_status rpt_outbox_attempted(struct core_db *db, int64_t day, const char *domain, enum rpt_state state, int64_t due_s,
                                                       const char *text);
 /* `--again`: OPEN as if never tried, due now, with an id of its own; endpoints forgotten. */
 SP_NODISCARD enum core_db_status rpt_outbox_reopen(struct core_db *db, int64_t day, const char *domain, int64_t now_s);
 
 /* What became of a mailed report: `delivered`, or given up (`permanent`: the address does not take mail: suppressed until `suppress_until_s`). Finds the endpoint by the
- * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due now again (RFC 8460 5.4), or FAILED when its time is up. */
+ * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due now again (RFC 8460 5.4), or FAILED when its time is up;
+ * it stays as it is while another mail of it is on its way. */
 SP_NODISCARD enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t message, bool delivered, bool permanent, const char *text,
                                                    int64_t now_s, int64_t suppress_until_s);
 
@@ -98,11 +103,12 @@ SP_NODISCARD enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t 
 SP_NODISCARD enum core_db_status rpt_suppress(struct core_db *db, const char *address, int64_t now_s, int64_t until_s, const char *text);
 /* CORE_DB_ROW and *until_s where it is suppressed at `now_s`. */
 SP_NODISCARD enum core_db_status rpt_suppressed(struct core_db *db, const char *address, int64_t now_s, int64_t *until_s);
-/* Was a report mailed to this address since `since_s`? CORE_DB_ROW: yes. (A bounce is believed only then.) */
+/* Was a report mailed to this address at or after `since_s`, whatever became of it? CORE_DB_ROW: yes. (A bounce is believed only then.) */
 SP_NODISCARD enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const char *address, int64_t since_s);
 
 /* Forgets what is over: rows (and their ledger) that came to an end and are older than `keep_days`, those without a record, suppressions that expired. At most `limit`
- * rows; *more: there are others. OPEN rows go when they are older than keep_days + 2 and report.enabled has let nobody try them. */
+ * rows of any table but the last; *more: call again. OPEN and MAILED rows go when they were due longer than keep_days + 2 ago: nobody tries them, or the mail was
+ * deleted by an operator. */
 SP_NODISCARD enum core_db_status rpt_outbox_sweep(struct core_db *db, int64_t now_s, int64_t keep_days, size_t limit, bool *more);
 
 #endif
