@@ -2,6 +2,7 @@
 #include "relay/intake.h"
 
 #include "core/clock.h"
+#include "core/date.h"
 #include "core/file.h"
 
 #include <stdio.h>
@@ -61,7 +62,7 @@ static void missing_fields(const struct intake *i, struct sp_buf *out)
 	char date[40], name[QUEUE_ID_TEXT];
 	int64_t now_s = core_clock_wall_s();
 	if (!i->scan.has_date)
-		sp_buf_printf(out, "Date: %s\r\n", smtp_date(now_s, date));
+		sp_buf_printf(out, "Date: %s\r\n", sp_date_mail(now_s, date));
 	if (!i->scan.has_message_id)
 		sp_buf_printf(out, "Message-ID: <%s.%lld@%s>\r\n", queue_id_str(i->id, name), (long long)now_s, i->shard->config->hostname);
 	if (!i->scan.separated)

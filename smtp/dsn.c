@@ -1,7 +1,7 @@
 /* smtp/dsn.c - see dsn.h. The text for people is in dsn_human.c. */
 #include "smtp/dsn_human.h"
 
-#include "smtp/header.h"
+#include "core/date.h"
 
 #include <stdio.h>
 
@@ -86,7 +86,7 @@ static void address_field(struct sp_buf *out, const char *before, const char *ad
 static void date_field(struct sp_buf *out, const char *name, int64_t at_s)
 {
 	char date[40];
-	field(out, name, "%s", smtp_date(at_s, date));
+	field(out, name, "%s", sp_date_mail(at_s, date));
 }
 
 /* The next field of a header section with its continuation lines; false at the end. */

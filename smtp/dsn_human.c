@@ -1,7 +1,7 @@
 /* smtp/dsn_human.c - see dsn_human.h. RFC 3464 1.1: for people first; they have not read the RFC. */
 #include "smtp/dsn_human.h"
 
-#include "smtp/header.h"
+#include "core/date.h"
 
 #include <stdio.h>
 
@@ -163,7 +163,7 @@ static void write_delayed(const struct smtp_dsn *d, const char *date, struct sp_
 	int64_t until_s = first_retry_until(d);
 	paragraphf(out, "", "Your message of %s (queue id %.100s) has not been delivered to %s below yet. It will be tried again%s%s; if that is in "
 	           "vain, you get another notice.", date, d->original_id, d->count == 1 ? "the recipient" : "the recipients",
-	           until_s ? " until " : "", until_s ? smtp_date(until_s, until) : "");
+	           until_s ? " until " : "", until_s ? sp_date_mail(until_s, until) : "");
 }
 
 static void write_failed(const struct smtp_dsn *d, const char *date, struct sp_buf *out)
@@ -175,7 +175,7 @@ static void write_failed(const struct smtp_dsn *d, const char *date, struct sp_b
 void smtp_dsn_write_human(const struct smtp_dsn *d, struct sp_buf *out)
 {
 	char arrived[40];
-	smtp_date(d->arrived_s, arrived);
+	sp_date_mail(d->arrived_s, arrived);
 	paragraphf(out, "", "This is the mail relay at %.255s.", d->hostname);
 	sp_buf_adds(out, "\r\n");
 	if (d->action == SMTP_DSN_DELAYED)

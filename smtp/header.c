@@ -1,8 +1,7 @@
 /* smtp/header.c - see header.h. */
 #include "smtp/header.h"
 
-#include <stdio.h>
-#include <time.h>
+#include "core/date.h"
 
 /* ---- where the section ends, and what is in it ---- */
 
@@ -132,21 +131,6 @@ void smtp_header_scan_finish(struct smtp_header_scan *h)
 
 /* ---- what we add ---- */
 
-#define LAST_SECOND 253402300799        /* of the year 9999: RFC 5322 3.3 has no room for more */
-
-const char *smtp_date(int64_t unix_s, char text[40])
-{
-	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	time_t t = unix_s < 0 ? 0 : unix_s > LAST_SECOND ? LAST_SECOND : unix_s;
-	struct tm tm;
-	gmtime_r(&t, &tm);
-	snprintf(text, 40, "%s, %02u %s %04u %02u:%02u:%02u +0000", days[(unsigned)tm.tm_wday % 7], (unsigned)tm.tm_mday % 100,
-	         months[(unsigned)tm.tm_mon % 12], ((unsigned)tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
-	         (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
-	return text;
-}
-
 #define HELO_CUT 255
 
 static bool is_name(char c)
@@ -172,5 +156,5 @@ void smtp_add_received(struct sp_buf *out, const struct smtp_received *r)      /
 	sp_buf_printf(out, " (%s)\r\n\tby %s with %s id %s", r->client_literal, r->by, r->with, r->id);
 	if (r->recipient)
 		sp_buf_printf(out, "\r\n\tfor <%s>", r->recipient);
-	sp_buf_printf(out, ";\r\n\t%s\r\n", smtp_date(r->at_s, date));
+	sp_buf_printf(out, ";\r\n\t%s\r\n", sp_date_mail(r->at_s, date));
 }

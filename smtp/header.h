@@ -36,9 +36,6 @@ void smtp_header_scan_init(struct smtp_header_scan *h);
 size_t smtp_header_scan_feed(struct smtp_header_scan *h, struct sp_str data);
 void smtp_header_scan_finish(struct smtp_header_scan *h);       /* the message ended */
 
-/* "Sun, 22 Nov 2026 14:03:09 +0000", RFC 5322 3.3; `text` has 40 octets. Always UTC: no dependence on a zone. */
-const char *smtp_date(int64_t unix_s, char text[40]);
-
 struct smtp_received {
 	const char *helo;               /* what the client called itself: any text; what no name has becomes '?', cut at 255 */
 	const char *client_literal;     /* "[192.0.2.1]", "[IPv6:...]", or "local" for a unix socket */
