@@ -11,6 +11,8 @@ static const struct {
 	const char *name, *arguments, *what;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
+	{ "read", "[--json] FILE|-...", "print reports that were received", cmd_report_read },
+	{ "txt", "[--json] RECORD...", "do these TXT records of _smtp._tls.<domain> ask for reports?", cmd_report_txt },
 	{ NULL, NULL, NULL, NULL },
 };
 
@@ -18,7 +20,7 @@ static void usage(FILE *to)
 {
 	const char *lead = "usage:";
 	for (size_t i = 0; verbs[i].name; i++, lead = "")
-		fprintf(to, "%-6s strictpost report %-4s %-24s %s\n", lead, verbs[i].name, verbs[i].arguments, verbs[i].what);
+		fprintf(to, "%-6s strictpost report %-4s %-20s  %s\n", lead, verbs[i].name, verbs[i].arguments, verbs[i].what);
 	fputs("strictpost report VERB --help tells more.\n", to);
 }
 

@@ -1,0 +1,226 @@
+/* relay/cmd_report_file.c - strictpost report read|lint|txt: for the owner of a domain who gets reports, and for who writes them. */
+#include "relay/cmd.h"
+#include "relay/cmd_options.h"
+#include "relay/cmd_report.h"
+
+#include "rpt/read.h"
+#include "rpt/record.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define WHY_MAX 4096
+#define PAGE_MAX (64u * 1024 * 1024)    /* octets of a table */
+#define COLUMNS 100                     /* where no terminal is */
+
+static const char read_help[] =
+	"usage: strictpost report read [--json] FILE|-...\n\n"
+	"Prints TLS reports (RFC 8460) that a domain got: the JSON document, gzipped or not, or the mail that carried it, as it was received or\n"
+	"forwarded as an attachment. What it is, is seen from its content. - reads standard input.\n"
+	"options: --json   what was understood, a line of JSON for each report\n"
+	"         --help\n"
+	"exit: 0 read, 1 something is no report, 2 usage, or a file that cannot be read\n";
+
+static const char txt_help[] =
+	"usage: strictpost report txt [--json] RECORD...\n\n"
+	"Do these TXT records of _smtp._tls.<domain> ask for reports, and where to? One argument for each record of the set.\n"
+	"options: --json   {\"valid\": true, \"rua\": [...]} or {\"valid\": false, \"error\": ...}\n"
+	"         --help\n"
+	"exit: 0 valid, 1 not, 2 usage\n";
+
+/* ---- files ---- */
+
+/* At most one octet more than a report may have. False with errno. */
+static bool read_file(const char *path, struct sp_buf *out)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+	if (file == NULL)
+		return false;
+	char *room;
+	size_t got = 1;
+	errno = 0;
+	while (got > 0 && (room = sp_buf_room(out, sp_min(65536, RPT_FILE_MAX + 1 - out->len))) != NULL) {
+		got = fread(room, 1, sp_min(65536, RPT_FILE_MAX + 1 - out->len), file);
+		sp_buf_wrote(out, got);
+	}
+	int error = ferror(file) ? errno : 0;
+	if (file != stdin)
+		fclose(file);
+	errno = error;
+	return error == 0;
+}
+
+static const char *name_of(const char *path)
+{
+	return strcmp(path, "-") == 0 ? "standard input" : path;
+}
+
+static void print_line(json_t *v)
+{
+	json_dumpf(v, stdout, 0);
+	putchar('\n');
+	json_decref(v);
+}
+
+/* ---- read ---- */
+
+struct reading {
+	bool json;
+	bool titles;                    /* several files: say which */
+	const char *path;
+	unsigned shown, wrong;
+};
+
+static unsigned columns(void)
+{
+	struct winsize size;
+	const char *env = getenv("COLUMNS");
+	uint64_t told;
+	if (env && sp_str_number(sp_str_of(env), 1, 10000, &told))
+		return (unsigned)told;
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		return size.ws_col;
+	return COLUMNS;
+}
+
+static bool has_colour(void)
+{
+	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+	return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0') && term && strcmp(term, "dumb") != 0;
+}
+
+static void print_report(struct reading *r, const struct rpt_read_report *report)
+{
+	struct sp_buf page;
+	sp_buf_init(&page, PAGE_MAX);
+	rpt_read_print(report, columns(), has_colour(), &page);
+	if (r->shown > 0)
+		putchar('\n');
+	if (r->titles)
+		printf("%s\n", name_of(r->path));
+	fputs(sp_buf_cstr(&page), stdout);
+	if (sp_buf_failed(&page))
+		fputs("... and more than can be shown (--json has it all)\n", stdout);
+	sp_buf_clear(&page);
+}
+
+static void on_report(void *arg, const json_t *document, const struct rpt_carrier *carrier SP_UNUSED)
+{
+	struct reading *r = arg;
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	struct rpt_read_report report;
+	struct sp_buf why;
+	sp_buf_init(&why, WHY_MAX);
+	if (!rpt_read(document, &arena, &report, &why)) {
+		fprintf(stderr, "strictpost report read: %s: %s\n", name_of(r->path), sp_buf_cstr(&why));
+		r->wrong++;
+	} else {
+		if (r->json)
+			print_line(rpt_read_json(&report));
+		else
+			print_report(r, &report);
+		r->shown++;
+	}
+	sp_buf_clear(&why);
+	sp_arena_clear(&arena);
+}
+
+/* False: the file cannot be read. */
+static bool read_one(struct reading *r)
+{
+	struct sp_buf octets, why;
+	sp_buf_init(&octets, RPT_FILE_MAX + 1);
+	sp_buf_init(&why, WHY_MAX);
+	bool good = read_file(r->path, &octets);
+	if (!good)
+		fprintf(stderr, "strictpost report read: cannot read %s: %s\n", r->path, strerror(errno));
+	else if (rpt_unwrap_each(sp_buf_str(&octets), on_report, r, &why) == 0) {
+		fprintf(stderr, "strictpost report read: %s: %s\n", name_of(r->path), sp_buf_cstr(&why));
+		r->wrong++;
+	}
+	sp_buf_clear(&octets);
+	sp_buf_clear(&why);
+	return good;
+}
+
+int cmd_report_read(int argc, char **argv)
+{
+	struct cmd_options o;
+	int status;
+	if (!cmd_options(argc, argv, read_help, true, &o, &status))
+		return status;
+	if (optind == argc) {
+		fputs(read_help, stderr);
+		return RELAY_EXIT_USAGE;
+	}
+	struct reading r = { .json = o.json, .titles = argc - optind > 1 };
+	bool readable = true;
+	for (int i = optind; i < argc; i++) {
+		r.path = argv[i];
+		readable = read_one(&r) && readable;
+	}
+	return !readable ? RELAY_EXIT_USAGE : r.wrong > 0 ? RELAY_EXIT_FAILED : RELAY_EXIT_OK;
+}
+
+/* ---- txt ---- */
+
+static json_t *strings(const char *const *items, size_t count)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, json_string(items[i]));
+	return list;
+}
+
+static void print_record(const struct rpt_record *record, bool json)
+{
+	const char *uris[RPT_RUA_MAX];
+	for (size_t i = 0; i < record->count; i++)
+		uris[i] = record->rua[i].uri;
+	if (json) {
+		json_t *answer = json_pack("{s:b, s:o}", "valid", 1, "rua", strings(uris, record->count));
+		if (record->skipped_count > 0)
+			json_object_set_new(answer, "skipped", strings(record->skipped, record->skipped_count));
+		print_line(answer);
+		return;
+	}
+	puts("_smtp._tls: valid");
+	for (size_t i = 0; i < record->count; i++)
+		printf("  rua      %s\n", uris[i]);
+	for (size_t i = 0; i < record->skipped_count; i++)
+		printf("  skipped: %s\n", record->skipped[i]);
+}
+
+int cmd_report_txt(int argc, char **argv)
+{
+	struct cmd_options o;
+	int status;
+	if (!cmd_options(argc, argv, txt_help, true, &o, &status))
+		return status;
+	if (optind == argc) {
+		fputs("strictpost report txt: give the TXT records of _smtp._tls.<domain>, one argument each\n", stderr);
+		return RELAY_EXIT_USAGE;
+	}
+	size_t count = (size_t)(argc - optind);
+	struct sp_str *records = sp_alloc_array(count, sizeof(*records));
+	for (size_t i = 0; i < count; i++)
+		records[i] = sp_str_of(argv[optind + (int)i]);
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	struct rpt_record record;
+	const char *why;
+	bool valid = rpt_record_parse(records, count, &arena, &record, &why) == RPT_RECORD_OK;
+	if (valid)
+		print_record(&record, o.json);
+	else if (o.json)
+		print_line(json_pack("{s:b, s:s}", "valid", 0, "error", why));
+	else
+		printf("_smtp._tls: not valid: %s\n", why);
+	free(records);
+	sp_arena_clear(&arena);
+	return valid ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
+}
