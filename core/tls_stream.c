@@ -4,6 +4,7 @@
 #include "core/tls_impl.h"
 
 #include <openssl/err.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct core_tls_stream {
@@ -191,14 +192,41 @@ static void slug(const char *text, char *word, size_t room)
 	word[i] = '\0';
 }
 
+/* RFC 8446 6, RFC 5246 7.2: in words of our own, as OpenSSL's differ from version to version. */
+static const struct { int number; const char *name; } alerts[] = {
+	{ 0, "close-notify" }, { 10, "unexpected-message" }, { 20, "bad-record-mac" }, { 21, "decryption-failed" }, { 22, "record-overflow" },
+	{ 30, "decompression-failure" }, { 40, "handshake-failure" }, { 41, "no-certificate" }, { 42, "bad-certificate" }, { 43, "unsupported-certificate" },
+	{ 44, "certificate-revoked" }, { 45, "certificate-expired" }, { 46, "certificate-unknown" }, { 47, "illegal-parameter" }, { 48, "unknown-ca" },
+	{ 49, "access-denied" }, { 50, "decode-error" }, { 51, "decrypt-error" }, { 60, "export-restriction" }, { 70, "protocol-version" },
+	{ 71, "insufficient-security" }, { 80, "internal-error" }, { 86, "inappropriate-fallback" }, { 90, "user-canceled" }, { 100, "no-renegotiation" },
+	{ 109, "missing-extension" }, { 110, "unsupported-extension" }, { 111, "certificate-unobtainable" }, { 112, "unrecognized-name" },
+	{ 113, "bad-certificate-status-response" }, { 114, "bad-certificate-hash-value" }, { 115, "unknown-psk-identity" }, { 116, "certificate-required" },
+	{ 120, "no-application-protocol" },
+};
+
+/* The peer's alert by its name: "alert-protocol-version"; else OpenSSL's words. */
+static void name_error(unsigned long code, const char *text, char *word, size_t room)
+{
+	int alert = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET : -1;
+	if (alert < 0) {
+		slug(text, word, room);
+		return;
+	}
+	snprintf(word, room, "alert-%d", alert);
+	for (size_t i = 0; i < SP_COUNT(alerts); i++)
+		if (alerts[i].number == alert)
+			snprintf(word, room, "alert-%s", alerts[i].name);
+}
+
 static enum core_tls_step broke(struct core_tls_stream *s, const char *doing, struct sp_fail *why)
 {
 	s->broken = true;
-	const char *text = ERR_reason_error_string(ERR_peek_error());   /* the first is the cause, the rest its echo */
+	unsigned long code = ERR_peek_error();          /* the first is the cause, the rest its echo */
+	const char *text = ERR_reason_error_string(code);
 	if (text == NULL)
 		text = "stream broken";
 	char word[sizeof(why->reason)];
-	slug(text, word, sizeof(word));
+	name_error(code, text, word, sizeof(word));
 	sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, word, "TLS %s: %s", doing, text);
 	return CORE_TLS_BROKEN;
 }

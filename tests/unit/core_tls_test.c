@@ -392,9 +392,37 @@ static void test_refused_version_is_told(void **state)
 	assert_int_equal(p.step, CORE_TLS_BROKEN);
 	assert_int_equal(p.why.kind, SP_FAIL_TLS);
 	assert_int_equal(p.why.result, SP_RESULT_VALIDATION_FAILURE);
-	assert_non_null(strstr(p.why.reason, "protocol-version"));
+	assert_string_equal(p.why.reason, "alert-protocol-version");
 	pair_close(&p);
 	SSL_CTX_free(ctx);
+}
+
+/* RFC 8460 4.3: the reason of a failed handshake is a word that no version of OpenSSL changes. */
+static void test_an_alert_is_told_by_its_name(void **state)
+{
+	(void)state;
+	static const struct { char alert; const char *reason; } alerts[] = {    /* RFC 8446 6 */
+		{ 0, "alert-close-notify" }, { 10, "alert-unexpected-message" }, { 40, "alert-handshake-failure" }, { 42, "alert-bad-certificate" }, { 47, "alert-illegal-parameter" },
+		{ 70, "alert-protocol-version" }, { 71, "alert-insufficient-security" }, { 80, "alert-internal-error" }, { 86, "alert-inappropriate-fallback" },
+		{ 112, "alert-unrecognized-name" }, { 99, "alert-99" },
+	};
+	for (size_t i = 0; i < SP_COUNT(alerts); i++) {
+		struct core_tls_ask ask = ask_of(CORE_TLS_1_0, NULL);
+		struct sp_fail why;
+		struct sp_buf out;
+		sp_buf_init(&out, 65536);
+		struct core_tls_stream *s = core_tls_stream_client(&ask, &why);
+		struct core_tls_io io = { .out = &out };
+		assert_int_equal(core_tls_stream_handshake(s, &io, &why), CORE_TLS_MORE);
+		const char record[] = { 21, 3, 1, 0, 2, 2, alerts[i].alert };   /* RFC 5246 7.2: fatal */
+		io.in = sp_str_make(record, sizeof(record));
+		assert_int_equal(core_tls_stream_handshake(s, &io, &why), CORE_TLS_BROKEN);
+		print_message("%d: want %s, got %s (%s)\n", alerts[i].alert, alerts[i].reason, why.reason, why.text);
+		assert_int_equal(why.result, SP_RESULT_VALIDATION_FAILURE);
+		assert_string_equal(why.reason, alerts[i].reason);
+		core_tls_stream_free(s);
+		sp_buf_clear(&out);
+	}
 }
 
 /* CVE-2021-22947: a reply sent in clear behind the 220. */
@@ -596,6 +624,7 @@ int main(void)
 		cmocka_unit_test(test_system_store_that_is_empty_is_told),
 		cmocka_unit_test(test_handshake_by_version),
 		cmocka_unit_test(test_refused_version_is_told),
+		cmocka_unit_test(test_an_alert_is_told_by_its_name),
 		cmocka_unit_test(test_clear_text_breaks_the_handshake),
 		cmocka_unit_test(test_anonymous_only_when_opportunistic),
 		cmocka_unit_test(test_chain_over_100_kib_is_answered_with_an_alert),
