@@ -161,9 +161,22 @@ static void say_hello(struct smtp_client *c)
 	client_enter(c, CLIENT_EHLO);
 }
 
+/* The first word of the greeting; it is the peer's to choose. */
+static void keep_name(struct smtp_client *c, const struct smtp_reply *r)
+{
+	struct sp_str text = sp_buf_str(&r->text);
+	size_t n = 0;
+	while (n < text.len && n < sizeof(c->greeted_as) - 1 && !sp_is_blank(text.p[n]) && text.p[n] != '\n') {
+		c->greeted_as[n] = sp_is_print(text.p[n]) ? text.p[n] : '?';
+		n++;
+	}
+	c->greeted_as[n] = '\0';
+}
+
 static void on_greeting(struct smtp_client *c, const struct smtp_reply *r)
 {
 	if (r->code == 220) {
+		keep_name(c, r);
 		say_hello(c);
 		return;
 	}
@@ -291,8 +304,11 @@ void smtp_client_quit(struct smtp_client *c)
 void smtp_client_lost(struct smtp_client *c, const struct sp_fail *why)
 {
 	struct sp_fail f = *why;
-	if ((c->state == CLIENT_STARTTLS || c->state == CLIENT_HANDSHAKE) && f.result == SP_RESULT_NONE)
+	if ((c->state == CLIENT_STARTTLS || c->state == CLIENT_HANDSHAKE) && f.result == SP_RESULT_NONE) {
 		f.result = SP_RESULT_VALIDATION_FAILURE;        /* RFC 8460 4.3: a negotiation that was cut off is one that failed */
+		if (f.reason[0] == '\0')
+			snprintf(f.reason, sizeof(f.reason), "lost");
+	}
 	client_break(c, &f, false);
 }
 
@@ -390,6 +406,11 @@ struct sp_buf *smtp_client_output(struct smtp_client *c)
 unsigned smtp_client_wait_s(const struct smtp_client *c)
 {
 	return states[c->state].wait_s;
+}
+
+const char *smtp_client_greeted_as(const struct smtp_client *c)
+{
+	return c->greeted_as;
 }
 
 const char *smtp_client_state_str(const struct smtp_client *c)

@@ -43,6 +43,9 @@ void smtp_client_free(struct smtp_client *c);
 SP_NODISCARD enum smtp_client_want smtp_client_next(struct smtp_client *c, struct sp_str *in);
 struct sp_buf *smtp_client_output(struct smtp_client *c);
 unsigned smtp_client_wait_s(const struct smtp_client *c);               /* RFC 5321 4.5.3.2, for the present state */
+#define SMTP_CLIENT_NAME 256            /* octets of a host name that are kept, with NUL */
+/* The name that the peer gave itself in its greeting (RFC 5321 4.2: 220 and its domain), printable and cut; "" before, and where there was none. */
+const char *smtp_client_greeted_as(const struct smtp_client *c);
 const char *smtp_client_state_str(const struct smtp_client *c);         /* "the EHLO reply": what it waits for */
 
 /* The handshake succeeded and the caller found what was proved to be enough. Everything learnt in clear is forgotten; EHLO again. */

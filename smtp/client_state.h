@@ -84,6 +84,7 @@ struct smtp_client {
 	unsigned mails;                 /* MAIL commands sent: RFC 9422 MAILMAX */
 	unsigned messages;              /* delivered */
 	char *helo, *peer;
+	char greeted_as[SMTP_CLIENT_NAME];      /* the name in the greeting, printable */
 	struct smtp_client_ext ext;
 	struct smtp_reply_reader reader;
 	struct sp_buf out;

@@ -75,6 +75,69 @@ static void ehlo_offers(void **state SP_UNUSED)
 	}
 }
 
+/* --- the greeting --- */
+
+#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct { const char *label, *heard, *want; } greetings[] = {       /* RFC 5321 4.2, RFC 8460 4.4: receiving-mx-helo */
+	{ "before it", "", "" },
+	{ "a name and a text", "220 mx1.example.com ESMTP ready\r\n", "mx1.example.com" },
+	{ "a name alone", "220 mx1.example.com\r\n", "mx1.example.com" },
+	{ "two lines", "220-mx1.example.com\r\n220 mx2.example.com\r\n", "mx1.example.com" },
+	{ "a literal", "220 [192.0.2.1] hi\r\n", "[192.0.2.1]" },
+	{ "nothing", "220\r\n", "" },
+	{ "a blank", "220  mx1.example.com\r\n", "" },
+	{ "a tab behind it", "220 mx1\thi\r\n", "mx1" },
+	{ "octets that are none", "220 m\x1b[2Jx\xff\x7f hi\r\n", "m?[2Jx??" },
+	{ "very long", "220 " A64 A64 A64 A64 A64 " hi\r\n", A64 A64 A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" },
+	{ "refused: it has no name that counts", "554 mx1.example.com no\r\n", "" },
+	{ "not the EHLO reply's", "220 one\r\n250 two\r\n", "one" },
+};
+
+static void greeting_has_a_name(void **state SP_UNUSED)
+{
+	for (size_t i = 0; i < SP_COUNT(greetings); i++) {
+		struct smtp_client *c = session(SMTP_CLIENT_TLS_NEVER, greetings[i].heard);
+		print_message("%s: want '%s', got '%s'\n", greetings[i].label, greetings[i].want, smtp_client_greeted_as(c));
+		assert_string_equal(smtp_client_greeted_as(c), greetings[i].want);
+		smtp_client_free(c);
+	}
+}
+
+/* RFC 8460 4.3: whatever ends a negotiation has a result and a reason, the same words always. */
+static const struct { const char *label, *heard; bool lost; enum sp_result result; const char *reason; } broken[] = {
+	{ "not offered", "220 a\r\n250 a\r\n", false, SP_RESULT_STARTTLS_NOT_SUPPORTED, "starttls-not-offered" },
+	{ "EHLO refused", "220 a\r\n502 what\r\n", false, SP_RESULT_STARTTLS_NOT_SUPPORTED, "ehlo-refused" },
+	{ "refused", "220 a\r\n250-a\r\n250 STARTTLS\r\n454 not now\r\n", false, SP_RESULT_STARTTLS_NOT_SUPPORTED, "starttls-refused" },
+	{ "421", "220 a\r\n250-a\r\n250 STARTTLS\r\n421 bye\r\n", false, SP_RESULT_STARTTLS_NOT_SUPPORTED, "starttls-refused" },
+	{ "an odd code", "220 a\r\n250-a\r\n250 STARTTLS\r\n354 go\r\n", false, SP_RESULT_VALIDATION_FAILURE, "starttls-broken" },
+	{ "garbage", "220 a\r\n250-a\r\n250 STARTTLS\r\nhello\r\n", false, SP_RESULT_VALIDATION_FAILURE, "starttls-broken" },
+	{ "injection", "220 a\r\n250-a\r\n250 STARTTLS\r\n220 go\r\n250 x\r\n", false, SP_RESULT_VALIDATION_FAILURE, "starttls-injection" },
+	{ "lost before the reply", "220 a\r\n250-a\r\n250 STARTTLS\r\n", true, SP_RESULT_VALIDATION_FAILURE, "lost" },
+	{ "lost in the handshake", "220 a\r\n250-a\r\n250 STARTTLS\r\n220 go\r\n", true, SP_RESULT_VALIDATION_FAILURE, "lost" },
+	{ "lost before EHLO was answered: says nothing of TLS", "220 a\r\n", true, SP_RESULT_NONE, "" },
+	{ "greeting refused: says nothing of TLS", "554 no\r\n", false, SP_RESULT_NONE, "" },
+};
+
+static void tls_that_does_not_come_about_has_a_reason(void **state SP_UNUSED)
+{
+	for (size_t i = 0; i < SP_COUNT(broken); i++) {
+		struct smtp_client *c = session(SMTP_CLIENT_TLS_MUST, broken[i].heard);
+		if (broken[i].lost) {
+			struct sp_fail why;
+			sp_fail_set(&why, SP_FAIL_CONNECT, "closed the connection");
+			smtp_client_lost(c, &why);
+		}
+		const struct sp_fail *f = smtp_client_fail(c);
+		print_message("%s: want %s %s, got %s %s (%s)\n", broken[i].label, sp_result_str(broken[i].result), broken[i].reason, sp_result_str(f->result),
+		              f->reason, f->text);
+		assert_true(sp_failed(f));
+		assert_int_equal(f->result, broken[i].result);
+		assert_string_equal(f->reason, broken[i].reason);
+		smtp_client_free(c);
+	}
+}
+
 /* --- dot-stuffing --- */
 
 static const struct {
@@ -274,6 +337,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ehlo_offers),
+		cmocka_unit_test(greeting_has_a_name),
+		cmocka_unit_test(tls_that_does_not_come_about_has_a_reason),
 		cmocka_unit_test(dot_stuffing),
 		cmocka_unit_test(data_and_bdat_agree),
 		cmocka_unit_test(a_thousand_recipients),
