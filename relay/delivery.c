@@ -57,6 +57,7 @@ static void end(struct delivery_state *y, const struct sp_fail *why)
 	drop_connection(y, true);
 	sp_list_remove(&y->pub.link);
 	d->session_count--;
+	account_flush(&y->account, y->shard);
 	core_timer_close(y->timer);
 	plan_unref(y->plan);
 	free(y->recipients);
@@ -127,10 +128,10 @@ static void skip_host(struct delivery_state *y)
 {
 	const struct plan_host *h = y->host;
 	if (sp_failed(&h->demand.barred)) {
-		delivery_log_session(y, "refused", &h->demand.barred);
+		delivery_conclude(y, "refused", &h->demand.barred);
 		try_failed(y, &h->demand.barred);
 	} else {
-		delivery_log_session(y, "failed", &h->fail);
+		delivery_conclude(y, "failed", &h->fail);
 		try_failed(y, &h->fail);
 	}
 }
@@ -143,7 +144,7 @@ static void connect_to(struct delivery_state *y)
 	y->began_ms = core_clock_mono_ms();
 	y->deadline_ms = y->began_ms + DELIVERY_SESSION_MS;
 	if (core_conn_connect(y->shard->loop, &y->addr, NULL, CONNECT_MS, &conn_ops, y, &y->conn, &why) != 0) {
-		delivery_log_session(y, "failed", &why);
+		delivery_conclude(y, "failed", &why);
 		try_failed(y, &why);
 	}
 }
@@ -153,7 +154,7 @@ static void out_of_tries(struct delivery_state *y)
 {
 	struct sp_fail why = outcome_of_session(&y->worst);
 	if (!sp_failed(&why))
-		sp_fail_set(&why, SP_FAIL_DNS, "%s has no host that mail could go to", y->pub.dest->name);
+		sp_fail_set(&why, SP_FAIL_DNS, "%s has no host that mail could go to", y->plan->label);
 	if (y->job)
 		delivery_settle_all(y, &why);
 	end(y, &why);
@@ -161,7 +162,7 @@ static void out_of_tries(struct delivery_state *y)
 
 static void try_next(struct delivery_state *y)
 {
-	y->clear = false;
+	y->clear = y->concluded = false;
 	if (y->stopping) {
 		struct sp_fail why;
 		sp_fail_set(&why, SP_FAIL_SHUTDOWN, "stopping");
@@ -186,7 +187,7 @@ static void try_next(struct delivery_state *y)
 
 static void retry_clear(struct delivery_state *y, const struct sp_fail *why)
 {
-	delivery_log_session(y, "tolerated", why);
+	delivery_conclude(y, "tolerated", why);
 	drop_connection(y, false);
 	y->clear = y->again = true;
 	core_timer_start(y->timer, 0);
@@ -196,7 +197,7 @@ static void retry_clear(struct delivery_state *y, const struct sp_fail *why)
 
 static void refuse(struct delivery_state *y, const struct sp_fail *why)
 {
-	delivery_log_session(y, "refused", why);
+	delivery_conclude(y, "refused", why);
 	try_failed(y, why);
 }
 
@@ -216,8 +217,8 @@ static bool prove(struct delivery_state *y)
 	}
 	y->proven = true;
 	y->proven_ms = core_clock_mono_ms();
-	if (!y->clear)                          /* the retry in the clear belongs to the session whose handshake failed, and was told */
-		delivery_log_session(y, sp_failed(&why) ? "tolerated" : "proven", &why);
+	if (!y->clear)                          /* the retry in the clear was told with the handshake that failed */
+		delivery_conclude(y, sp_failed(&why) ? "tolerated" : "proven", &why);
 	return true;
 }
 
@@ -236,18 +237,23 @@ static void verify(struct delivery_state *y, const struct core_tls_peer *peer)
 		return;
 	bool known = sp_take_prefix(&version, SP_STR("TLSv")) &&
 	             core_tls_version_parse(sp_str_eq(version, SP_STR("1")) ? SP_STR("1.0") : version, &v);
-	if (!known || (int64_t)v < y->shard->config->tls.verified_min)
+	y->shown.verified = known && (int64_t)v >= y->shard->config->tls.verified_min;
+	if (!y->shown.verified)
 		sp_fail_tls(fail, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "tls-version", "%s is older than tls.verified_min", peer->version);
+}
+
+static void no_handshake(struct delivery_state *y, const struct sp_fail *why)
+{
+	y->shown.starttls = *why;
+	if (prove(y))                           /* not reached by any demand; the connection is of no use in any case */
+		refuse(y, why);
 }
 
 static void on_tls(void *owner, const struct sp_fail *fail)
 {
 	struct delivery_state *y = owner;
 	if (sp_failed(fail)) {
-		y->shown.starttls = *fail;
-		if (prove(y)) {                 /* not reached by any demand; the connection is of no use in any case */
-			refuse(y, fail);
-		}
+		no_handshake(y, fail);
 		return;
 	}
 	y->shown.encrypted = true;
@@ -275,7 +281,7 @@ static void start_tls(struct delivery_state *y)
 	int refused = core_conn_start_tls(y->conn, &ask, &why);
 	core_tls_session_unref(ask.resume);
 	if (refused)
-		refuse(y, &why);
+		no_handshake(y, &why);
 }
 
 /* --- one message --- */
@@ -359,7 +365,7 @@ static void on_close(struct delivery_state *y)
 		return;
 	}
 	if (y->messages > 0 || (y->idled && y->job == NULL)) {  /* it served, or would have; what is in hand, and who waits, gets another one */
-		delivery_log_session(y, "failed", &why);
+		delivery_conclude(y, "failed", &why);
 		begin_anew(y);
 		return;
 	}
@@ -378,7 +384,7 @@ static void on_close(struct delivery_state *y)
 	if (why.result != SP_RESULT_NONE)
 		refuse(y, &why);
 	else {
-		delivery_log_session(y, "failed", &why);
+		delivery_conclude(y, "failed", &why);
 		try_failed(y, &why);
 	}
 }
@@ -479,7 +485,7 @@ static void on_end(void *owner, const struct sp_fail *fail)
 	if (!sp_failed(&why))
 		sp_fail_set(&why, SP_FAIL_CONNECT, "%s closed the connection", y->host->label);
 	if (y->client == NULL) {
-		delivery_log_session(y, "failed", &why);
+		delivery_conclude(y, "failed", &why);
 		try_failed(y, &why);
 		return;
 	}

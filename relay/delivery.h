@@ -24,6 +24,8 @@ void delivery_resume(struct delivery *y);
 bool delivery_is_proven(const struct delivery *y);
 /* No further message; what is being sent may end. */
 void delivery_stop(struct delivery *y);
+/* What it counted of days before `today` goes to the store now. */
+void delivery_flush_late(struct delivery *y, int64_t today);
 /* At once: the message in hand stays in the store. */
 void delivery_cut(struct delivery *y);
 

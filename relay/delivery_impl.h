@@ -1,10 +1,11 @@
 /* relay/delivery_impl.h - what the files of a delivery share: its state, and the steps that one leaves to another.
- * delivery.c goes from host to host and drives the engine; delivery_mail.c sends the message in hand and settles it; delivery_log.c tells
- * of the session. For those three only. */
+ * delivery.c goes from host to host and drives the engine; delivery_mail.c sends the message in hand and settles it; delivery_count.c counts the session
+ * and delivery_log.c tells of it. For those four only. */
 #ifndef RELAY_DELIVERY_IMPL_H
 #define RELAY_DELIVERY_IMPL_H
 
 #include "core/file.h"
+#include "relay/account.h"
 #include "relay/delivery.h"
 #include "relay/outcome.h"
 #include "relay/settle.h"
@@ -30,6 +31,8 @@ struct delivery_state {
 	bool again;                             /* the timer connects to the same address, not to the next */
 	struct sts_shown shown;
 	bool proven;                            /* this connection may carry mail */
+	bool concluded;                         /* this session, with its retry in the clear, was counted */
+	struct account *account;                /* counted, and not yet on its way to the store; NULL: nothing */
 	struct sp_fail worst;                   /* of all tries */
 	struct core_timer *timer;               /* the next try on a later turn; idle in the pool */
 	bool stopping;
@@ -59,10 +62,19 @@ void delivery_send_body(struct delivery_state *y);              /* as much as th
 void delivery_take_result(struct delivery_state *y);            /* of the engine; the message stays in hand when another host is to judge it */
 void delivery_settle_all(struct delivery_state *y, const struct sp_fail *why);  /* the same failure for every recipient */
 
+/* delivery_count.c: what one session adds to reports, and to the log's line. */
+struct delivery_told {
+	struct rpt_event events[2];             /* one for each policy that applied */
+	size_t count;                           /* 0: it is not counted */
+	char sending_ip[SP_ADDR_TEXT], mx_ip[SP_ADDR_TEXT];
+};
+/* A session came to an end that is worth a line: counts it, if it is a conclusion and the first of this session. `result`: proven, tolerated (a fault that is
+ * let pass), refused, failed. */
+void delivery_conclude(struct delivery_state *y, const char *result, const struct sp_fail *fault);
+
 /* delivery_log.c */
 const char *delivery_policy_word(const struct delivery_state *y, char text[64]);        /* "sts/enforce", "none" */
 const char *delivery_cert_word(const struct delivery_state *y);                         /* "verified"; NULL in clear */
-/* One line for a session that reached a conclusion. `result`: proven, tolerated (a fault that the policy lets pass), refused, failed. */
-void delivery_log_session(const struct delivery_state *y, const char *result, const struct sp_fail *fault);
+void delivery_log_session(const struct delivery_state *y, const char *result, const struct sp_fail *fault, const struct delivery_told *told);
 
 #endif

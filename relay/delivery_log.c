@@ -2,7 +2,6 @@
 #include "relay/delivery_impl.h"
 
 #include "core/log.h"
-#include "rpt/event.h"
 
 #include <stdio.h>
 
@@ -21,29 +20,10 @@ const char *delivery_cert_word(const struct delivery_state *y)
 		return NULL;
 	if (y->host->demand.require == STS_REQUIRE_NONE)
 		return "unverified";
-	return sp_failed(&y->shown.certificate) ? sp_result_str(y->shown.certificate.result) : "verified";
+	return y->shown.verified ? "verified" : sp_result_str(y->shown.certificate.result);
 }
 
-/* What this session adds to the TLS report of the domain (RFC 8460 4.3). */
-static void add_report(const struct delivery_state *y, const struct sp_fail *fault, struct sp_buf *out)
-{
-	const struct sts_finding *f = &y->plan->finding;
-	bool sts = (y->host && y->host->demand.has_policy) || sp_failed(&f->fetch_fail);
-	struct rpt_event e = { .policy_type = sts ? RPT_POLICY_STS : RPT_POLICY_NONE_FOUND, .policy_domain = y->plan->policy_domain,
-	                       .result = fault->result, .reason = fault->reason };
-	if (y->plan->policy_domain == NULL)
-		return;
-	rpt_event_print(&e, out);
-	if (sp_failed(&f->fetch_fail)) {
-		e.policy_type = RPT_POLICY_STS;
-		e.result = f->fetch_fail.result;
-		e.reason = f->fetch_fail.reason;
-		sp_buf_addc(out, ' ');
-		rpt_event_print(&e, out);
-	}
-}
-
-void delivery_log_session(const struct delivery_state *y, const char *result, const struct sp_fail *fault)
+void delivery_log_session(const struct delivery_state *y, const char *result, const struct sp_fail *fault, const struct delivery_told *told)
 {
 	char text[SP_ADDR_TEXT], word[64];
 	struct sp_buf report, cert;
@@ -76,8 +56,10 @@ void delivery_log_session(const struct delivery_state *y, const char *result, co
 		sp_log_cstr(&l, "reason", fault->reason);
 		sp_log_cstr(&l, "why", fault->text);
 	}
-	if (fault->result || !sp_failed(fault))
-		add_report(y, fault, &report);
+	for (size_t i = 0; i < told->count; i++) {
+		sp_buf_adds(&report, i ? " " : "");
+		rpt_event_print(&told->events[i], &report);
+	}
 	sp_log_str(&l, "report", sp_buf_str(&report));
 	sp_log_end(&l);
 	sp_buf_clear(&report);

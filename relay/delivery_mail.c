@@ -30,7 +30,7 @@ void delivery_begin_mail(struct delivery_state *y)
 		y->recipients[i] = j->recipients[i].address;
 	y->mail = (struct smtp_client_mail){ .sender = j->message->sender, .recipients = y->recipients, .recipient_count = j->count,
 	                                     .size = sp_body_len(j->message->body), .eight_bit = j->message->eight_bit, .ends_in_crlf = true,
-	                                     .domain = y->pub.dest->name };
+	                                     .domain = y->plan->label };
 	smtp_client_send(y->client, &y->mail);
 }
 
@@ -113,7 +113,9 @@ static void settle(struct delivery_state *y, const struct sp_fail *fails, const 
 	if (facts.queue_ms < 0)
 		facts.queue_ms = 0;
 	y->job = NULL;
-	settle_job(y->pub.dest, job, fails, &facts);
+	struct account *account = y->account;
+	y->account = NULL;
+	settle_job(y->pub.dest, job, fails, &facts, account);
 }
 
 void delivery_settle_all(struct delivery_state *y, const struct sp_fail *why)

@@ -581,6 +581,19 @@ void destination_tick(struct shard *s)
 	}
 }
 
+static void flush_late_one(struct sp_map_node *n, void *arg)
+{
+	const int64_t *today = arg;
+	struct destination *d = sp_container_of(n, struct destination, node);
+	SP_LIST_EACH(&d->sessions, l)
+		delivery_flush_late(sp_container_of(l, struct delivery, link), *today);
+}
+
+void destination_flush_late(struct shard *s, int64_t today)
+{
+	sp_map_each(&s->destinations, flush_late_one, &today);
+}
+
 static void stop_one(struct sp_map_node *n, void *arg)
 {
 	(void)arg;

@@ -51,6 +51,8 @@ void destination_overdue(struct shard *s, const char *name, struct queue_job *jo
 void destination_reload_all(struct shard *s);
 /* Every second: plans that are old, destinations that are quiet for long. */
 void destination_tick(struct shard *s);
+/* A day is over: what sessions counted of it goes to the store now, so that its report has all of it. */
+void destination_flush_late(struct shard *s, int64_t today);
 /* Stopping: what is not being sent stays in the store. */
 void destination_stop_all(struct shard *s);
 /* Frees all; sessions and settlements must be over. */

@@ -1,6 +1,8 @@
 /* relay/outcome.c - see outcome.h. */
 #include "relay/outcome.h"
 
+#include "rpt/outbox.h"
+
 #include <stdio.h>
 
 const char *outcome_str(enum outcome o)
@@ -11,13 +13,18 @@ const char *outcome_str(enum outcome o)
 	return names[o];
 }
 
+int64_t outcome_expire_ms(const struct config *c, const struct queue_message *m)
+{
+	return m->kind == QUEUE_REPORT ? INT64_C(1000) * RPT_GIVE_UP_S : c->delivery.expire_ms;
+}
+
 static bool expired(const struct config *c, const struct queue_message *m, int64_t now_ms)
 {
-	return now_ms - m->arrived_ms >= c->delivery.expire_ms;
+	return now_ms - m->arrived_ms >= outcome_expire_ms(c, m);
 }
 
 /* RFC 3463 3.5: 4.7, delivery time expired; what kept it from going stays in the text. */
-static void tell_expired(const struct config *c, const struct sp_fail *last, struct sp_fail *out)
+static void tell_expired(int64_t expire_ms, const struct sp_fail *last, struct sp_fail *out)
 {
 	char text[sizeof(out->text)];
 	snprintf(text, sizeof(text), "%s", last->text);
@@ -28,7 +35,7 @@ static void tell_expired(const struct config *c, const struct sp_fail *last, str
 	if (out->kind == SP_FAIL_NONE)
 		out->kind = SP_FAIL_CONNECT;
 	snprintf(out->text, sizeof(out->text), "not delivered within %lld hours; the last failure was: %.400s",
-	         (long long)(c->delivery.expire_ms / 3600000), *text ? text : "the destination could not be reached");
+	         (long long)(expire_ms / 3600000), *text ? text : "the destination could not be reached");
 }
 
 /* Is its sender ever told of a delay? Nobody stands behind the null sender. */
@@ -39,7 +46,7 @@ static bool has_notice(const struct config *c, const struct queue_message *m)
 
 int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, bool notified)
 {
-	return queue_deadline_ms(m->arrived_ms, has_notice(c, m) ? c->delivery.delay_notice_ms : 0, c->delivery.expire_ms, notified);
+	return queue_deadline_ms(m->arrived_ms, has_notice(c, m) ? c->delivery.delay_notice_ms : 0, outcome_expire_ms(c, m), notified);
 }
 
 static void wait_on(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
@@ -59,7 +66,8 @@ void outcome_waiting(const struct config *c, const struct queue_message *m, cons
 		return;
 	}
 	out->outcome = OUTCOME_BOUNCE;
-	tell_expired(c, fail, &out->fail);
+	out->expired = true;
+	tell_expired(outcome_expire_ms(c, m), fail, &out->fail);
 }
 
 void outcome_recipient(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
@@ -75,6 +83,13 @@ void outcome_recipient(const struct config *c, const struct queue_message *m, co
 		outcome_waiting(c, m, r, fail, now_ms, out);
 		out->next_at_ms = now_ms + queue_retry_wait_ms(&retry, r->attempts + 1, random);
 	}
+}
+
+bool outcome_is_dead_address(const struct outcome_recipient *o)
+{
+	const struct sp_fail *f = &o->fail;
+	bool of_content = strncmp(f->esc, "5.6.", 4) == 0 || strcmp(f->esc, "5.3.4") == 0 || strcmp(f->esc, "5.2.3") == 0;      /* RFC 3463 3.3, 3.4, 3.7 */
+	return o->outcome == OUTCOME_BOUNCE && !o->expired && f->kind == SP_FAIL_REPLY && f->permanent && f->code >= 500 && !of_content;
 }
 
 enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, unsigned failures, int64_t now_ms, uint32_t random,

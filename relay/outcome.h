@@ -14,6 +14,7 @@ const char *outcome_str(enum outcome o);                /* "delivered", "deferre
 struct outcome_recipient {
 	enum outcome outcome;
 	struct sp_fail fail;            /* what to tell: as it came, or that the time is up, with the last failure */
+	bool expired;                   /* BOUNCE: its time was up */
 	int64_t next_at_ms;             /* DEFER: not before */
 	bool notify;                    /* DEFER: the sender is to be told of the delay now */
 	int64_t deadline_ms;            /* DEFER: when the message wants attention at the latest */
@@ -28,6 +29,12 @@ void outcome_waiting(const struct config *c, const struct queue_message *m, cons
 /* When a message that waits wants attention though nothing is tried: for its delay notice where its sender gets one and was not `notified`, else
  * when it expires. */
 int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, bool notified);
+
+/* How long a message is tried: delivery.expire; a mailed report 24 hours (RFC 8460 5.4), whatever that says. */
+int64_t outcome_expire_ms(const struct config *c, const struct queue_message *m);
+
+/* Given up with this: does the address itself take no mail? Only the peer can say so, by a 5yz that does not speak of the mail's size or content. */
+bool outcome_is_dead_address(const struct outcome_recipient *o);
 
 /* A site to which no session came about: back off until *next_at_ms, or OUTCOME_BOUNCE for all that waits. */
 enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, unsigned failures, int64_t now_ms, uint32_t random,

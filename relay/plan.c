@@ -61,6 +61,23 @@ static void least_ttl(struct plan_making *m, uint32_t ttl_s)
 
 /* --- the end --- */
 
+/* RFC 8460 4.4, policy-string and mx-host; made once, as every session tells them. */
+static void describe_policy(struct plan *p)
+{
+	struct sp_buf text, patterns;
+	sp_buf_init(&text, 2 * STS_POLICY_SIZE_MAX);
+	sp_buf_init(&patterns, 2 * STS_POLICY_SIZE_MAX);
+	if (p->finding.policy) {
+		sts_policy_print(p->finding.policy, &text);
+		for (size_t i = 0; i < sts_policy_mx_count(p->finding.policy); i++)
+			sp_buf_printf(&patterns, "%s\n", sts_policy_mx(p->finding.policy, i));
+	}
+	p->policy_strings = sp_arena_dup(&p->arena, sp_buf_str(&text));
+	p->mx_patterns = sp_arena_dup(&p->arena, sp_buf_str(&patterns));
+	sp_buf_clear(&text);
+	sp_buf_clear(&patterns);
+}
+
 static void judge_hosts(struct plan *p)
 {
 	for (size_t i = 0; i < p->host_count; i++)
@@ -70,6 +87,7 @@ static void judge_hosts(struct plan *p)
 static void complete(struct plan_making *m)
 {
 	struct plan *p = m->plan;
+	describe_policy(p);
 	judge_hosts(p);
 	bool unread = p->finding.defer.kind == SP_FAIL_STORE;   /* the cache of policies: no matter how long it takes */
 	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && (m->patient || unread))
@@ -337,6 +355,7 @@ struct plan_making *plan_make(struct shard *s, const char *destination, bool fre
 	                            .ttl_s = GOOD_MAX_S };
 	m->plan = sp_alloc(sizeof(*m->plan));
 	m->plan->refs = 1;
+	m->plan->label = route_label(destination, &m->plan->arena);
 	sts_finding_init(&m->plan->finding);
 	m->later = core_timer_new(s->loop, on_later, m);
 	core_timer_start(m->later, 0);

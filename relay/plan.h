@@ -24,8 +24,10 @@ struct plan_host {
 struct plan {
 	unsigned refs;
 	struct sp_arena arena;
-	const char *policy_domain;      /* NULL: no policy can apply (address literal) */
+	const char *label;              /* the destination, for texts */
+	const char *policy_domain;      /* NULL: no policy can apply (address literal, reports, sts.enabled: no), and sessions are counted nowhere */
 	struct sts_finding finding;
+	const char *policy_strings, *mx_patterns;       /* of the policy found, one a line, for reports; "" without one */
 	struct plan_host *hosts;        /* by preference; random inside one */
 	size_t host_count;
 	struct sp_fail fail;            /* failed(): there is nowhere to go: DNS, null MX, loop to ourselves ...; permanent or not */

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "relay/bounce.h"
 #include "relay/outcome.h"
+#include "rpt/outbox.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -25,6 +26,10 @@ struct settlement {
 	char *remote;                           /* for the DSN: "mx1.example.com [192.0.2.1]" or NULL */
 	struct core_timer *again;
 	bool stuck;                             /* counted in relay->unsettled */
+	/* what goes into the transaction besides; not touched while it is under way */
+	struct queue_extra extra;
+	struct account *account;                /* of the session; NULL: nothing to count */
+	char *reply;                            /* a mailed report's: the peer's last word; NULL: none */
 };
 
 static void write_results(struct settlement *t);
@@ -34,7 +39,9 @@ static void free_settlement(struct settlement *t)
 	for (size_t i = 0; i < t->dsn_count; i++)
 		queue_message_unref(t->dsns[i]);
 	core_timer_close(t->again);
+	account_free(t->account);
 	sp_arena_clear(&t->arena);
+	free(t->reply);
 	free(t->remote);
 	free(t->outcomes);
 	free(t);
@@ -123,6 +130,32 @@ static void fill_result(const struct settlement *t, size_t i, struct queue_resul
 	}
 }
 
+/* A mailed report came to its end: its endpoint is told. Such mail has one recipient. */
+static enum core_db_status tell_outbox(struct core_db *db, const struct settlement *t)
+{
+	enum core_db_status status = CORE_DB_OK;
+	int64_t now_s = core_clock_wall_s();
+	for (size_t i = 0; i < t->job->count && status == CORE_DB_OK; i++) {
+		const struct outcome_recipient *o = &t->outcomes[i];
+		bool delivered = o->outcome == OUTCOME_DELIVERED;
+		if (o->outcome != OUTCOME_DEFER)
+			status = rpt_outbox_mailed(db, t->job->message->id, delivered, outcome_is_dead_address(o),
+			                           !delivered ? o->fail.text : t->reply ? t->reply : "", now_s, now_s + RPT_SUPPRESS_S);
+	}
+	return status;
+}
+
+/* On the store's thread, while the settlement waits for it. */
+static enum core_db_status run_extra(struct core_db *db, struct queue_extra *x)
+{
+	struct settlement *t = sp_container_of(x, struct settlement, extra);
+	struct queue_extra *counts = account_extra(t->account);
+	enum core_db_status status = counts ? counts->run(db, counts) : CORE_DB_OK;
+	if ((status == CORE_DB_OK || status == CORE_DB_ROW) && t->job->message->kind == QUEUE_REPORT)
+		status = tell_outbox(db, t);
+	return status;
+}
+
 static void write_results(struct settlement *t)
 {
 	struct shard *s = t->dest->shard;
@@ -146,7 +179,7 @@ static void write_results(struct settlement *t)
 		dsns[i].recipient = (struct queue_recipient){ .address = t->job->message->sender, .destination = t->dsn_to };
 	}
 	shard_op_begin(s);
-	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, NULL, s->mailbox, on_settled, t);
+	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, &t->extra, s->mailbox, on_settled, t);
 	free(results);
 }
 
@@ -179,6 +212,8 @@ static bool notify(struct settlement *t, enum smtp_dsn_action action, bool (*wan
 {
 	struct shard *s = t->dest->shard;
 	size_t count = 0;
+	if (t->job->message->kind == QUEUE_REPORT)
+		return false;                   /* the outbox is told instead */
 	struct smtp_dsn_recipient *list = sp_arena_alloc(&t->arena, t->job->count * sizeof(*list));
 	for (size_t i = 0; i < t->job->count; i++) {
 		const struct outcome_recipient *o = &t->outcomes[i];
@@ -187,7 +222,7 @@ static bool notify(struct settlement *t, enum smtp_dsn_action action, bool (*wan
 		list[count++] = (struct smtp_dsn_recipient){
 			.address = t->job->recipients[i].address, .remote_mta = t->remote, .fail = &o->fail,
 			.last_attempt_s = core_clock_wall_s(),
-			.retry_until_s = (t->job->message->arrived_ms + s->config->delivery.expire_ms) / 1000,
+			.retry_until_s = (t->job->message->arrived_ms + outcome_expire_ms(s->config, t->job->message)) / 1000,
 			.policy = o->fail.result != SP_RESULT_NONE ? o->fail.text : NULL,
 		};
 	}
@@ -255,6 +290,8 @@ static struct settlement *new_settlement(struct destination *d, struct queue_job
 	struct settlement *t = sp_alloc(sizeof(*t));
 	t->dest = d;
 	t->job = job;
+	t->extra.run = run_extra;
+	t->reply = job->message->kind == QUEUE_REPORT ? sp_strdup(facts->reply) : NULL;
 	t->outcomes = sp_alloc_array(job->count, sizeof(*t->outcomes));
 	t->again = core_timer_new(d->shard->loop, on_again, t);
 	if (facts->mx) {
@@ -288,10 +325,11 @@ static void send_rest_at_once(struct settlement *t, int64_t now_ms)
 			t->outcomes[i].next_at_ms = now_ms;
 }
 
-void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts)
+void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts, struct account *account)
 {
 	struct shard *s = d->shard;
 	struct settlement *t = new_settlement(d, job, facts);
+	t->account = account;
 	int64_t now_ms = core_clock_wall_ms();
 	for (size_t i = 0; i < job->count; i++)
 		outcome_recipient(s->config, job->message, &job->recipients[i], &fails[i], now_ms, shard_random(s), &t->outcomes[i]);

@@ -4,6 +4,7 @@
 #ifndef RELAY_SETTLE_H
 #define RELAY_SETTLE_H
 
+#include "relay/account.h"
 #include "relay/destination.h"
 
 /* What is known of the attempt, for the log and the DSN. All borrowed; members may be NULL or 0. */
@@ -19,8 +20,9 @@ struct settle_facts {
 	bool waited;                            /* no attempt of its own: it waited for the destination */
 };
 
-/* `fails`: one a recipient of `job`, not failed() for delivered. The job is in d->inflight; settle calls destination_settled() in the end. */
-void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts);
+/* `fails`: one a recipient of `job`, not failed() for delivered. The job is in d->inflight; settle calls destination_settled() in the end. `account`: what its
+ * session counted, stored in the same transaction (DESIGN.md, promise 3); taken over, may be NULL. */
+void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts, struct account *account);
 /* For every recipient, without an attempt of their own: `why`, which with `site` is why the destination waits; else a recipient's own last failure is told, where
  * it has one. Expired ones bounce, late ones are told of. Returns true if something had to be
  * settled (then it owns the job, as above, and what goes on waiting is parked afterwards), false when all just wait: the caller parks them. */

@@ -7,6 +7,7 @@
 #include "relay/destination.h"
 #include "relay/inbound.h"
 #include "relay/policy.h"
+#include "rpt/event.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,10 +149,19 @@ static void cut_one(struct sp_map_node *n, void *arg)
 		delivery_cut(sp_container_of(l, struct delivery, link));
 }
 
+static void mind_day(struct shard *s)
+{
+	int64_t today = rpt_day_of(core_clock_wall_s());
+	if (today != s->day)
+		destination_flush_late(s, today);
+	s->day = today;
+}
+
 static void on_tick(void *owner)
 {
 	struct shard *s = owner;
 	core_timer_start(s->tick, TICK_MS);
+	mind_day(s);
 	destination_tick(s);
 	if (!s->stopping)
 		return;

@@ -28,6 +28,7 @@ struct shard {
 	struct sp_map policies;                 /* struct policy_slot, by domain (policy.c) */
 	struct sp_link policy_lru;              /* the longest unused first */
 	unsigned loads;                         /* pages on their way from the store */
+	int64_t day;                            /* UTC, at the last tick (rpt/event.h) */
 	unsigned ops;                           /* store operations under way whose done comes here */
 	bool stopping, finished;
 	bool stalled;                           /* destinations wait until the store takes results again */

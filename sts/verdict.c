@@ -120,9 +120,11 @@ static bool breaches(const struct sts_demand *d, const struct sts_shown *shown, 
 	struct sp_fail seen = SP_FAIL_OK;
 	if (!shown->encrypted || sp_failed(&shown->starttls)) {
 		seen = no_encryption(shown);
-	} else if (sp_failed(&shown->certificate)) {
+	} else if (!shown->verified) {
 		seen = shown->certificate;
-		set_missing(&seen, SP_RESULT_VALIDATION_FAILURE, "certificate");
+		if (!sp_failed(&seen))
+			sp_fail_set(&seen, SP_FAIL_TLS, "the certificate was not verified");
+		set_missing(&seen, SP_RESULT_VALIDATION_FAILURE, "not-verified");
 	}
 	if (!sp_failed(&seen))
 		return false;
@@ -138,6 +140,15 @@ static enum sts_decision without_demand(const struct sts_shown *shown)
 	return broken ? STS_RETRY_CLEAR : STS_DELIVER;
 }
 
+/* Nothing is demanded, so nothing is broken; but RFC 8460 4.4 counts "successfully negotiated TLS connections", and one in the clear is none. */
+static void tell_clear(const struct sts_shown *shown, struct sp_fail *why)
+{
+	if (shown->encrypted)
+		return;
+	*why = no_encryption(shown);
+	why->permanent = false;
+}
+
 enum sts_decision sts_verdict_session(const struct sts_demand *d, const struct sts_shown *shown, struct sp_fail *why)
 {
 	*why = SP_FAIL_OK;
@@ -145,8 +156,10 @@ enum sts_decision sts_verdict_session(const struct sts_demand *d, const struct s
 		*why = d->barred;
 		return STS_REFUSE;
 	}
-	if (d->require == STS_REQUIRE_NONE)
+	if (d->require == STS_REQUIRE_NONE) {
+		tell_clear(shown, why);
 		return without_demand(shown);
+	}
 	bool breach = breaches(d, shown, why);
 	if (d->require == STS_REQUIRE_PKIX)
 		return breach ? STS_REFUSE : STS_DELIVER;

@@ -36,7 +36,8 @@ struct sts_shown {
 	bool starttls_offered;          /* in the EHLO reply */
 	struct sp_fail starttls;        /* failed(): not offered, refused, broken: as the client engine or core/conn told */
 	bool encrypted;                 /* the handshake succeeded */
-	struct sp_fail certificate;     /* failed(): what core_tls_verify() said; only looked at where the demand verifies */
+	bool verified;                  /* core_tls_verify() was asked, and found nothing wrong */
+	struct sp_fail certificate;     /* failed(): what it said; only looked at where the demand verifies */
 };
 enum sts_decision {
 	STS_DELIVER,                    /* go on */
@@ -44,7 +45,8 @@ enum sts_decision {
 	STS_REFUSE                      /* nothing may be sent to this host: next host, else defer */
 };
 /* Decides after EHLO/STARTTLS/handshake. *why gets the failure to report: with REFUSE it is what barred the host; with the others it is failed() when a
- * fault was forgiven (testing) and must be counted; barred/counted from sts_verdict_host() come first. A refusal is never for NONE and TRY_PKIX. */
+ * fault was forgiven (testing; without a demand: no TLS came about, RFC 8460 4.4) and must be counted; barred/counted from sts_verdict_host() come first.
+ * A refusal is never for NONE and TRY_PKIX. */
 SP_NODISCARD enum sts_decision sts_verdict_session(const struct sts_demand *d, const struct sts_shown *shown, struct sp_fail *why);
 
 #endif

@@ -88,6 +88,10 @@ static const struct {
 	{ "the time is up", "", 5 * DAY, "a@x", QUEUE_MAIL, true, SP_FAIL_CONNECT, false, OUTCOME_BOUNCE, false, 0 },
 	{ "the time is up, and no notice was sent", "", 5 * DAY, "a@x", QUEUE_MAIL, false, SP_FAIL_CONNECT, false, OUTCOME_BOUNCE, false, 0 },
 	{ "the time is up for a DSN", "", 5 * DAY, "", QUEUE_DSN, false, SP_FAIL_CONNECT, false, OUTCOME_BOUNCE, false, 0 },
+	{ "a report: tried for a day", "", DAY - 1, "r@x", QUEUE_REPORT, false, SP_FAIL_CONNECT, false, OUTCOME_DEFER, false, DAY },
+	{ "a report: its day is over", "", DAY, "r@x", QUEUE_REPORT, false, SP_FAIL_CONNECT, false, OUTCOME_BOUNCE, false, 0 },
+	{ "a report: whatever is set", "expire: 4h", 5 * HOUR, "r@x", QUEUE_REPORT, false, SP_FAIL_CONNECT, false, OUTCOME_DEFER, false, DAY },
+	{ "a report: nobody hears of its delay", "delay_notice: 1h", 5 * HOUR, "r@x", QUEUE_REPORT, false, SP_FAIL_REPLY, false, OUTCOME_DEFER, false, DAY },
 	{ "a clock that jumped back", "", -DAY, "a@x", QUEUE_MAIL, false, SP_FAIL_CONNECT, false, OUTCOME_DEFER, false, 4 * HOUR },
 };
 
@@ -140,6 +144,41 @@ static void test_mail_of_nobody_is_not_overdue_at_the_hour_of_the_notice(void **
 		int64_t got_ms = outcome_deadline_ms(c, &m, rows[i].notified) - ARRIVED;
 		print_message("<%s> kind=%d notified=%d: want %" PRId64 ", got %" PRId64 "\n", rows[i].sender, rows[i].kind, rows[i].notified, rows[i].want_ms, got_ms);
 		assert_true(got_ms == rows[i].want_ms);
+	}
+	config_unref(c);
+}
+
+/* ---- an address that takes no mail ---- */
+
+static const struct { const char *label; enum sp_fail_kind kind; int code; const char *esc; bool permanent; int64_t age_ms; bool want; } addresses[] = {
+	{ "no such user", SP_FAIL_REPLY, 550, "5.1.1", true, 0, true },
+	{ "no status", SP_FAIL_REPLY, 554, "", true, 0, true },
+	{ "refused by the peer's policy", SP_FAIL_REPLY, 550, "5.7.1", true, 0, true },
+	{ "too big", SP_FAIL_REPLY, 552, "5.3.4", true, 0, false },
+	{ "too big for the mailbox", SP_FAIL_REPLY, 552, "5.2.3", true, 0, false },
+	{ "its content", SP_FAIL_REPLY, 554, "5.6.3", true, 0, false },
+	{ "later", SP_FAIL_REPLY, 450, "4.2.1", false, 0, false },
+	{ "later until its time was up", SP_FAIL_REPLY, 450, "4.2.1", false, DAY, false },
+	{ "552 at RCPT until its time was up", SP_FAIL_REPLY, 552, "", false, DAY, false },
+	{ "no such domain", SP_FAIL_DNS, 0, "5.1.2", true, 0, false },
+	{ "our own policy", SP_FAIL_POLICY, 550, "5.7.1", true, 0, false },
+	{ "no connection until its time was up", SP_FAIL_CONNECT, 0, "", false, DAY, false },
+	{ "taken", SP_FAIL_NONE, 0, "", false, 0, false },
+};
+
+static void test_an_address_is_dead_when_the_peer_says_so(void **state)
+{
+	(void)state;
+	struct config *c = configure("");
+	for (size_t i = 0; i < SP_COUNT(addresses); i++) {
+		struct queue_message m = { .kind = QUEUE_REPORT, .arrived_ms = ARRIVED, .sender = "r@x" };
+		struct queue_recipient r = { .address = "b@y" };
+		struct sp_fail fail = addresses[i].kind == SP_FAIL_NONE ? SP_FAIL_OK : failure(addresses[i].kind, addresses[i].permanent, addresses[i].esc);
+		struct outcome_recipient got;
+		fail.code = addresses[i].code;
+		outcome_recipient(c, &m, &r, &fail, ARRIVED + addresses[i].age_ms, MIDDLE, &got);
+		print_message("%s: want %d, got %d\n", addresses[i].label, addresses[i].want, outcome_is_dead_address(&got));
+		assert_int_equal(outcome_is_dead_address(&got), addresses[i].want);
 	}
 	config_unref(c);
 }
@@ -340,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_mail_of_nobody_is_not_overdue_at_the_hour_of_the_notice),
+		cmocka_unit_test(test_an_address_is_dead_when_the_peer_says_so),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_what_is_told_at_the_end),
 		cmocka_unit_test(test_the_longest_failure_is_told_whole_or_cut),
