@@ -10,7 +10,7 @@
 #define PROBLEMS_MAX 262144             /* octets */
 
 static const char help[] =
-	"usage: strictpost config check [FILE]     every problem with its line; exit 0 sound, 78 not\n"
+	"usage: strictpost config check [FILE]     every problem with its line, and warnings; exit 0 sound, 78 not\n"
 	"       strictpost config show  [FILE]     the whole configuration, defaults filled in\n"
 	"       strictpost config keys             every key: type, default, meaning\n"
 	"options: --config FILE (default: $STRICTPOST_CONFIG, else /etc/strictpost/strictpost.yaml)\n";
@@ -26,8 +26,11 @@ static int check(const char *path, bool show)
 	else if (show) {
 		config_print(c, &out);
 		fputs(sp_buf_cstr(&out), stdout);
-	} else
+	} else {
+		config_warnings(c, &out);
+		fputs(sp_buf_cstr(&out), stderr);
 		printf("%s: sound\n", path);
+	}
 	int status = c ? RELAY_EXIT_OK : RELAY_EXIT_CONFIG;
 	config_unref(c);
 	sp_buf_clear(&problems);

@@ -54,6 +54,17 @@ static struct config *load(const char *path)
 	return c;
 }
 
+static void log_warnings(const struct config *c)
+{
+	struct sp_buf text;
+	sp_buf_init(&text, PROBLEMS_MAX);
+	config_warnings(c, &text);
+	struct sp_str rest = sp_buf_str(&text), line;
+	while (sp_take_line(&rest, &line))
+		sp_log_text(SP_LOG_WARNING, NULL, "config", "%.*s", SP_STR_ARG(line));
+	sp_buf_clear(&text);
+}
+
 /* --- stopping --- */
 
 static void close_loop(struct run *r)
@@ -156,6 +167,7 @@ static void on_hup(void *owner, int signo)
 		for (unsigned i = 0; i < r->relay.shard_count; i++)
 			shard_reload(r->relay.shards[i], c);
 		admin_reload(r->admin, c);
+		log_warnings(c);
 		sp_log_text(SP_LOG_INFO, NULL, "reload", "%s is in force", r->path);
 	}
 	notify_manager("READY=1");
@@ -289,6 +301,7 @@ int cmd_run(int argc, char **argv)
 	if (r.config == NULL)
 		return RELAY_EXIT_CONFIG;
 	sp_log_setup((enum sp_log_format)r.config->log.format, (enum sp_log_level)r.config->log.level);
+	log_warnings(r.config);
 	raise_descriptors(r.config);
 	int status = serve(&r);
 	sp_log_text(SP_LOG_INFO, NULL, "end", "accepted %llu, delivered %llu, deferred %llu, bounced %llu",

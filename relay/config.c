@@ -2,6 +2,7 @@
  * We take libyaml itself, not libcyaml over it: libcyaml stops at the first fault, and an operator wants to see all of them. */
 #include "relay/config.h"
 
+#include "relay/config_identity.h"
 #include "relay/config_lists.h"
 #include "relay/config_rows.h"
 #include "smtp/address.h"
@@ -42,6 +43,7 @@ void config_unref(struct config *c)
 	for (size_t i = 0; i < conf_row_count; i++)
 		conf_clear(c, &conf_rows[i]);
 	conf_lists_clear(c);
+	conf_identity_clear(c);
 	free(c);
 }
 
@@ -114,7 +116,7 @@ static void unknown_key(struct conf_reader *r, yaml_node_t *key, const char *pat
 		last = name;
 	}
 	if (*path == '\0')
-		sp_buf_adds(&known, " listen routes");
+		sp_buf_adds(&known, " listen routes dkim");
 	conf_problem(r, key, "there is no key '%.*s'%s%s; known here:%s", SP_STR_ARG(conf_shown(conf_scalar(key))), *path ? " in " : "", path,
 	             sp_buf_cstr(&known));
 	sp_buf_clear(&known);
@@ -177,12 +179,12 @@ static bool both_sound(const struct conf_reader *r, const char *first, const cha
 	return !a->bad && !b->bad;
 }
 
-static void check_hostname(struct conf_reader *r)
+static bool check_hostname(struct conf_reader *r)
 {
 	struct config *c = r->c;
 	const struct conf_seen *row = seen(r, "hostname");
 	if (row->bad)
-		return;
+		return false;
 	const char *from = "hostname", *why;
 	if (c->hostname[0] == '\0') {
 		struct utsname u;
@@ -192,7 +194,8 @@ static void check_hostname(struct conf_reader *r)
 	}
 	struct sp_arena arena = SP_ARENA_EMPTY;
 	const char *name = smtp_domain_ascii(sp_str_of(c->hostname), &arena, &why);
-	if (name == NULL || strchr(name, '.') == NULL) {
+	bool ok = name && strchr(name, '.') != NULL;
+	if (!ok) {
 		conf_problem(r, row->at, "%s '%s' is not fully qualified; set hostname: relay.example.com (the name that this relay's address "
 		             "resolves back to)", from, c->hostname);
 	} else {
@@ -200,13 +203,29 @@ static void check_hostname(struct conf_reader *r)
 		c->hostname = sp_strdup(name);
 	}
 	sp_arena_clear(&arena);
+	return ok;
+}
+
+/* The submitter first: the contact is held against it. */
+static void check_report(struct conf_reader *r)
+{
+	const struct conf_seen *submitter = seen(r, "report.submitter"), *contact = seen(r, "report.contact");
+	if (submitter->bad || contact->bad)
+		return;
+	struct sp_buf why;
+	sp_buf_init(&why, 2048);
+	if (!conf_identity_submitter(r->c, &why))
+		conf_problem(r, submitter->at, "%s", sp_buf_cstr(&why));
+	else if (!conf_identity_contact(r->c, &why))
+		conf_problem(r, contact->at ? contact->at : submitter->at, "%s", sp_buf_cstr(&why));
+	sp_buf_clear(&why);
 }
 
 static void check_whole(struct conf_reader *r)
 {
 	struct config *c = r->c;
 	const yaml_node_t *at;
-	check_hostname(r);
+	bool named = check_hostname(r);
 	if (c->state_dir[0] != '/')
 		conf_problem(r, seen(r, "state_dir")->at, "state_dir: '%s' is not an absolute path", c->state_dir);
 	if (both_sound(r, "delivery.retry.first", "delivery.retry.max", &at) && c->delivery.retry.max_ms < c->delivery.retry.first_ms)
@@ -215,6 +234,8 @@ static void check_whole(struct conf_reader *r)
 		conf_problem(r, at, "limits.inline_body is more than a quarter of limits.memory");
 	if (c->delivery.delay_notice_ms >= c->delivery.expire_ms)
 		c->delivery.delay_notice_ms = 0;                /* nobody is told of a delay after the bounce */
+	if (named)
+		check_report(r);
 	conf_lists_finish(r);
 }
 

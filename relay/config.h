@@ -37,6 +37,13 @@ enum config_schedule { CONFIG_SCHEDULE_INTERNAL, CONFIG_SCHEDULE_EXTERNAL };
 enum config_first_contact { CONFIG_FIRST_DELIVER, CONFIG_FIRST_DEFER };
 enum config_trust_ad { CONFIG_TRUST_AUTO, CONFIG_TRUST_YES, CONFIG_TRUST_NO };
 
+/* Who reports (RFC 8460 4.4): with the defaults filled in from `hostname`. Borrowed from the configuration. */
+struct config_identity {
+	const char *organization;               /* default: the registered part of hostname (Public Suffix List) */
+	const char *submitter;                  /* default: the domain that hostname is in; hostname itself where that is a public suffix */
+	const char *contact;                    /* default: postmaster@ the submitter; also the sender of mailed reports */
+};
+
 struct config {
 	char *hostname;                         /* fully qualified, lower case */
 	char *state_dir;
@@ -76,6 +83,7 @@ struct config {
 		int64_t schedule;                               /* enum config_schedule */
 		int64_t spread_ms, details_per_domain, keep_days;
 	} report;
+	struct config_identity identity;                        /* strings are ours */
 	struct { struct config_dkim *items; size_t count; } dkim;
 	struct { int64_t format, level; } log;                  /* enum sp_log_format, enum sp_log_level */
 	struct { char *socket; } admin;                         /* "": none */
@@ -92,14 +100,11 @@ void config_print(const struct config *c, struct sp_buf *out);
 /* "key  type  default  what it is", one line a row. */
 void config_print_rows(struct sp_buf *out);
 
+/* What is sound and worth a word all the same, one line each: for the log at start and reload, and `strictpost config check`. */
+void config_warnings(const struct config *c, struct sp_buf *out);
+
 struct queue_retry config_retry(const struct config *c);
 
-/* Who reports (RFC 8460 4.4): with the defaults filled in from `hostname`. Borrowed from the configuration. */
-struct config_identity {
-	const char *organization;               /* default: the registered part of hostname (Public Suffix List) */
-	const char *submitter;                  /* default: the domain that hostname is in; hostname itself where that is a public suffix */
-	const char *contact;                    /* default: postmaster@ the submitter; also the sender of mailed reports */
-};
 const struct config_identity *config_report_identity(const struct config *c);
 /* The signers for mail of `domain` (lower case, A-labels): writes up to `max` of them, returns how many. */
 struct smtp_dkim_signer;

@@ -1,4 +1,4 @@
-/* relay/config_lists.h - the parts of the configuration that are lists of groups: listen and routes; and what reading shares.
+/* relay/config_lists.h - the parts of the configuration that are lists of groups: listen, routes and dkim; and what reading shares.
  * Used by config.c only. */
 #ifndef RELAY_CONFIG_LISTS_H
 #define RELAY_CONFIG_LISTS_H

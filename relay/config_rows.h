@@ -1,5 +1,5 @@
 /* relay/config_rows.h - the rows: every key that is one value, with type, place, default, range and meaning. Lists of mappings
- * (listen, routes) stand in config_lists.h. Used by config.c only. */
+ * (listen, routes, dkim) stand in config_lists.h. Used by config.c only. */
 #ifndef RELAY_CONFIG_ROWS_H
 #define RELAY_CONFIG_ROWS_H
 
