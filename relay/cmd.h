@@ -12,6 +12,7 @@ int cmd_run(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_report(int argc, char **argv);          /* its verbs: cmd_report.h */
+int cmd_dkim(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_healthcheck(int argc, char **argv);
 

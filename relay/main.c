@@ -15,6 +15,7 @@ static const struct {
 	{ "config",      "check a configuration file, or print it with defaults",  cmd_config },
 	{ "policy",      "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
 	{ "report",      "read TLS reports (RFC 8460), check them and their records", cmd_report },
+	{ "dkim",        "make a key that signs mail and reports, print its DNS record", cmd_dkim },
 	{ "status",      "what the running relay has done and has",                cmd_status },
 	{ "healthcheck", "is the running relay well? for containers",              cmd_healthcheck },
 };
