@@ -124,8 +124,8 @@ static void the_subject_is_folded_right(void **state)   /* RFC 8460 5.3, tlsrpt-
 		{ "an id that is no id", "a.b", "c.d", "x y@<@>\r\nBcc: z", "Report-ID: <x-y@-----Bcc--z>\r\n" },
 		{ "an id with nothing behind the @", "a.b", "c.d", "x@", "Report-ID: <x@-c.d>\r\n" },
 		{ "long names", "a-rather-long-name-of-a-domain.in-a-long-zone.company-y.example", "another-rather-long-name.company-x.example", "1@c.d",
-		  "\r\nSubject: Report Domain:\r\n a-rather-long-name-of-a-domain.in-a-long-zone.company-y.example\r\n"
-		  " Submitter: another-rather-long-name.company-x.example Report-ID: <1@c.d>\r\n" },
+		  "\r\nSubject: Report Domain:\r\n a-rather-long-name-of-a-domain.in-a-long-zone.company-y.example Submitter:\r\n"
+		  " another-rather-long-name.company-x.example Report-ID: <1@c.d>\r\n" },
 	};
 	for (size_t i = 0; i < SP_COUNT(rows); i++) {
 		struct rpt_head h = head;
