@@ -12,6 +12,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "read", "[--json] FILE|-...", "print reports that were received", cmd_report_read },
+	{ "lint", "[--json] FILE|-", "is a report as RFC 8460 wants it?", cmd_report_lint },
 	{ "txt", "[--json] RECORD...", "do these TXT records of _smtp._tls.<domain> ask for reports?", cmd_report_txt },
 	{ NULL, NULL, NULL, NULL },
 };

@@ -3,6 +3,7 @@
 #include "relay/cmd_options.h"
 #include "relay/cmd_report.h"
 
+#include "rpt/lint.h"
 #include "rpt/read.h"
 #include "rpt/record.h"
 
@@ -25,6 +26,14 @@ static const char read_help[] =
 	"options: --json   what was understood, a line of JSON for each report\n"
 	"         --help\n"
 	"exit: 0 read, 1 something is no report, 2 usage, or a file that cannot be read\n";
+
+static const char lint_help[] =
+	"usage: strictpost report lint [--json] FILE|-\n\n"
+	"Is this report as RFC 8460 wants it? A file as for `read`; of a mail, its fields and the name of its attachment are checked too.\n"
+	"Whether a DKIM signature holds is not checked, only that there is one.\n"
+	"options: --json   {\"valid\": ..., \"errors\": [{\"where\", \"section\", \"text\"}...], \"warnings\": [...]}\n"
+	"         --help\n"
+	"exit: 0 no errors, 1 errors, 2 usage, or a file that cannot be read\n";
 
 static const char txt_help[] =
 	"usage: strictpost report txt [--json] RECORD...\n\n"
@@ -165,6 +174,94 @@ int cmd_report_read(int argc, char **argv)
 		readable = read_one(&r) && readable;
 	}
 	return !readable ? RELAY_EXIT_USAGE : r.wrong > 0 ? RELAY_EXIT_FAILED : RELAY_EXIT_OK;
+}
+
+/* ---- lint ---- */
+
+#define FINDINGS_MAX 200                /* that are told of each kind; how many more there are is told too */
+
+struct linting {
+	json_t *errors, *warnings;
+	size_t error_count, warning_count;
+};
+
+static void on_finding(void *arg, bool error, const char *where, const char *section, const char *text)
+{
+	struct linting *l = arg;
+	size_t *count = error ? &l->error_count : &l->warning_count;
+	if ((*count)++ < FINDINGS_MAX)
+		json_array_append_new(error ? l->errors : l->warnings,
+		                      json_pack("{s:s, s:s, s:s}", "where", where, "section", section, "text", text));
+}
+
+static void on_document(void *arg, const json_t *document, const struct rpt_carrier *carrier)
+{
+	(void)rpt_lint(document, carrier, on_finding, arg);
+}
+
+static void print_findings(const char *label, const json_t *findings, size_t count)
+{
+	size_t i;
+	json_t *f;
+	json_array_foreach(findings, i, f) {
+		const char *where = json_string_value(json_object_get(f, "where"));
+		printf("  %-8s %s%s%s (%s)\n", label, where, *where ? ": " : "", json_string_value(json_object_get(f, "text")),
+		       json_string_value(json_object_get(f, "section")));
+	}
+	if (count > FINDINGS_MAX)
+		printf("  %-8s ... and %zu more\n", label, count - FINDINGS_MAX);
+}
+
+static void print_verdict(const char *path, const struct linting *l, bool json)
+{
+	if (json) {
+		print_line(json_pack("{s:b, s:O, s:O}", "valid", l->error_count == 0, "errors", l->errors, "warnings", l->warnings));
+		return;
+	}
+	printf("%s: %s", name_of(path), l->error_count == 0 ? "valid" : "not valid");
+	if (l->error_count > 0)
+		printf(": %zu error%s", l->error_count, l->error_count > 1 ? "s" : "");
+	if (l->warning_count > 0)
+		printf("%s%zu warning%s", l->error_count > 0 ? ", " : ", with ", l->warning_count, l->warning_count > 1 ? "s" : "");
+	putchar('\n');
+	print_findings("error", l->errors, l->error_count);
+	print_findings("warning", l->warnings, l->warning_count);
+}
+
+static int lint(const char *path, struct sp_str octets, bool json)
+{
+	struct linting l = { .errors = json_array(), .warnings = json_array() };
+	struct sp_buf why;
+	sp_buf_init(&why, WHY_MAX);
+	if (rpt_unwrap_each(octets, on_document, &l, &why) == 0)
+		on_finding(&l, true, "", "RFC 8460 4.4", sp_buf_cstr(&why));
+	print_verdict(path, &l, json);
+	json_decref(l.errors);
+	json_decref(l.warnings);
+	sp_buf_clear(&why);
+	return l.error_count == 0 ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
+}
+
+int cmd_report_lint(int argc, char **argv)
+{
+	struct cmd_options o;
+	int status;
+	if (!cmd_options(argc, argv, lint_help, true, &o, &status))
+		return status;
+	if (optind + 1 != argc) {
+		fputs("strictpost report lint: give one file, or - for standard input\n", stderr);
+		return RELAY_EXIT_USAGE;
+	}
+	struct sp_buf octets;
+	sp_buf_init(&octets, RPT_FILE_MAX + 1);
+	if (read_file(argv[optind], &octets))
+		status = lint(argv[optind], sp_buf_str(&octets), o.json);
+	else {
+		fprintf(stderr, "strictpost report lint: cannot read %s: %s\n", argv[optind], strerror(errno));
+		status = RELAY_EXIT_USAGE;
+	}
+	sp_buf_clear(&octets);
+	return status;
 }
 
 /* ---- txt ---- */

@@ -138,10 +138,12 @@ static bool take_octet(struct sp_str *s, char mark, char *out)
 /* RFC 2231 4: charset'language'text with %41. */
 static void add_extended(struct sp_str s, bool first, struct sp_buf *out)
 {
-	size_t quote = sp_str_find(s, '\'');
-	struct sp_str behind = sp_str_from(s, quote + 1);
-	if (first && quote < s.len && sp_str_contains(behind, '\''))
-		s = sp_str_from(behind, sp_str_find(behind, '\'') + 1);
+	struct sp_str behind = s;
+	sp_take_until(&behind, '\'');
+	if (first && sp_str_contains(behind, '\'')) {
+		sp_take_until(&behind, '\'');
+		s = behind;
+	}
 	while (s.len > 0) {
 		char c = s.p[0];
 		if (!take_octet(&s, '%', &c))
