@@ -251,10 +251,10 @@ static void add_mailto(struct sp_str uri, struct sp_arena *arena, struct rpt_rec
 	struct sp_str rest = sp_str_from(uri, strlen("mailto:"));
 	struct sp_str fields = rest;
 	struct sp_str to = decode(sp_take_until(&fields, '?'), NULL, arena);
-	bool several = false;
+	size_t whole = to.len;
 	do {
 		struct sp_str one = take_address(&to);
-		several |= to.len > 0;
+		bool several = one.len < whole;
 		struct rpt_rua rua = { .kind = RPT_RUA_MAILTO, .address = mailbox(one, arena) };
 		if (rua.address == NULL) {
 			skip(out, arena, several ? one : uri, "holds no valid mail address (local@domain, ASCII, a full domain in A-labels)");

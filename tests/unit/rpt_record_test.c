@@ -234,15 +234,16 @@ static void test_entries(void **state)
 static void test_uris(void **state)
 {
 	(void)state;
-	struct sp_str txt = SP_STR(V "mailto:a%2Bb@h.example?subject=x%21,https://h.example/a%2Cb#f,mailto:c@h.example%2C%22d%20%22@h.example");
+	struct sp_str txt = SP_STR(V "mailto:a%2Bb@h.example?subject=x%21,https://h.example/a%2Cb#f,mailto:c@h.example%2C%22d%20%22@h.example,mailto:e@h.example%2C");
 	struct rpt_record r;
 	const char *why;
 	assert_int_equal(rpt_record_parse(&txt, 1, &arena, &r, &why), OK);
-	assert_int_equal(r.count, 4);
+	assert_int_equal(r.count, 5);
 	assert_string_equal(r.rua[0].uri, "mailto:a%2Bb@h.example?subject=x!");
 	assert_string_equal(r.rua[1].uri, "https://h.example/a,b#f");
 	assert_string_equal(r.rua[2].uri, "mailto:c@h.example");
 	assert_string_equal(r.rua[3].uri, "mailto:%22d%20%22@h.example");
+	assert_string_equal(r.rua[4].uri, "mailto:e@h.example");
 	assert_string_equal(r.rua[3].address, "\"d \"@h.example");
 }
 
