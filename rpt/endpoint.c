@@ -50,7 +50,7 @@ static int hex_of(char c)
 /* RFC 6068 2: the address of "mailto:local%2Bpart@domain?subject=..."; "" for any other URI. */
 static void address_of(struct sp_str uri, struct sp_buf *out)
 {
-	char text[ADDRESS_MAX];
+	char text[ADDRESS_MAX + 1];             /* full: longer than any address */
 	size_t len = 0;
 	if (!sp_take_prefix_nocase(&uri, SP_STR("mailto:")))
 		uri.len = 0;
@@ -60,7 +60,7 @@ static void address_of(struct sp_str uri, struct sp_buf *out)
 		text[len++] = escape ? (char)(hex_of(uri.p[i + 1]) << 4 | hex_of(uri.p[i + 2])) : uri.p[i];
 		i += escape ? 2 : 0;
 	}
-	add_address(sp_str_make(text, len), out);
+	add_address(sp_str_make(text, len < sizeof(text) ? len : 0), out);
 }
 
 /* ---- endpoints ---- */
