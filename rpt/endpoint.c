@@ -57,7 +57,7 @@ static void address_of(struct sp_str uri, struct sp_buf *out)
 	uri = sp_take_until(&uri, '?');
 	for (size_t i = 0; i < uri.len && len < sizeof(text); i++) {
 		bool escape = uri.p[i] == '%' && i + 2 < uri.len && hex_of(uri.p[i + 1]) >= 0 && hex_of(uri.p[i + 2]) >= 0;
-		text[len++] = escape ? (char)(hex_of(uri.p[i + 1]) << 4 | hex_of(uri.p[i + 2])) : uri.p[i];
+		text[len++] = escape ? (char)(unsigned char)(hex_of(uri.p[i + 1]) * 16 + hex_of(uri.p[i + 2])) : uri.p[i];
 		i += escape ? 2 : 0;
 	}
 	add_address(sp_str_make(text, len < sizeof(text) ? len : 0), out);

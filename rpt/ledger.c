@@ -39,7 +39,7 @@ enum core_db_status rpt_migrate(struct core_db *db, unsigned from)
 		" reason TEXT NOT NULL);"
 		"CREATE INDEX rpt_failure_hash ON rpt_failure (policy, hash);"
 		"CREATE INDEX rpt_failure_page ON rpt_failure (policy, id);"
-		"CREATE TABLE rpt_counted (number BIGINT PRIMARY KEY)");
+		"CREATE TABLE rpt_counted (number INTEGER PRIMARY KEY)");
 	return status == CORE_DB_OK ? rpt_outbox_make(db) : status;
 }
 

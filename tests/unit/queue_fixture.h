@@ -31,6 +31,7 @@
 static atomic_uint syncs;               /* since the program began */
 static atomic_int fail_syncs;           /* so many syncs fail with EIO */
 static atomic_bool disk_full;           /* writes fail with ENOSPC */
+static atomic_bool full_after_sync;     /* a sync that fails makes it so: what it was about cannot be written over */
 
 int fsync(int fd);
 int fdatasync(int fd);
@@ -41,6 +42,7 @@ static int sync_with(long call, int fd)
 	atomic_fetch_add(&syncs, 1);
 	if (atomic_load(&fail_syncs) > 0) {
 		atomic_fetch_sub(&fail_syncs, 1);
+		atomic_store(&disk_full, atomic_load(&disk_full) || atomic_load(&full_after_sync));
 		errno = EIO;
 		return -1;
 	}
