@@ -1,13 +1,14 @@
 /* rpt/ledger.c - see ledger.h.
- * Rows are found by a hash of what tells them apart, and then compared: so an index entry stays small whatever a peer says. Counting costs three
- * statements for a failure and two for a success, each one row by an index; only what was not seen that day before costs more.
+ * Rows are found by a hash of what tells them apart, and then compared: so an index entry stays small whatever a peer says. What is found is counted by its id: all of it one row
+ * by an index; only what was not seen that day before costs more.
  * rpt_policy.details: distinct failures of the policy, so that they need not be counted row by row. Forgotten policies have the day GONE. */
 #include "rpt/ledger.h"
 
 #include "rpt/outbox.h"
 
 #define GONE INT64_MIN
-#define COUNTED_DROPPED 4               /* a batch: more than it adds, so that what an earlier run left goes too */
+#define DROPS 64                        /* one batch in so many drops numbers that are far behind: looking costs more than noting one */
+#define DROPPED_MAX (4 * DROPS)         /* by it: more than were added, so that what an earlier run left goes too */
 
 enum core_db_status rpt_migrate(struct core_db *db, unsigned from)
 {
@@ -53,12 +54,18 @@ static int64_t hash_of(const struct sp_str *parts, size_t count)
 
 /* ---- batches ---- */
 
+/* Whose turn it is: by the number, but not every 64th, as those in between may all be messages'. */
+static bool drops(uint64_t number)
+{
+	return number > RPT_COUNTED_SPAN && number * 0x9e3779b97f4a7c15u < UINT64_MAX / DROPS;
+}
+
 static enum core_db_status drop_counted(struct core_db *db, uint64_t before)
 {
 	struct core_stmt *s = core_db_stmt(db,
 		"DELETE FROM rpt_counted WHERE number IN (SELECT number FROM rpt_counted WHERE number < ?1 ORDER BY number LIMIT ?2)");
 	core_stmt_int(s, 1, (int64_t)before);
-	core_stmt_int(s, 2, COUNTED_DROPPED);
+	core_stmt_int(s, 2, DROPPED_MAX);
 	return core_stmt_run(s);
 }
 
@@ -69,7 +76,7 @@ static enum core_db_status note_batch(struct core_db *db, uint64_t number, bool 
 	core_stmt_int(s, 1, (int64_t)number);
 	enum core_db_status status = core_stmt_run(s);
 	*is_new = status == CORE_DB_OK && core_db_changes(db) > 0;
-	return *is_new && number > RPT_COUNTED_SPAN ? drop_counted(db, number - RPT_COUNTED_SPAN) : status;
+	return *is_new && drops(number) ? drop_counted(db, number - RPT_COUNTED_SPAN) : status;
 }
 
 /* ---- policies ---- */
@@ -88,25 +95,43 @@ static void set_strings(struct applied *a, struct sp_str strings, struct sp_str 
 	a->hash = hash_of((struct sp_str[]){ a->type, a->strings, a->mx }, 3);
 }
 
+/* The one number that a statement asks for; 0: no row. */
+static enum core_db_status read_number(struct core_stmt *s, int64_t *out)
+{
+	enum core_db_status status = core_stmt_step(s);
+	*out = 0;
+	if (status != CORE_DB_ROW)
+		return status;
+	*out = core_stmt_col_int(s, 0);
+	core_stmt_reset(s);
+	return CORE_DB_OK;
+}
+
+/* Looking first and writing by the id costs half of an UPDATE with the same conditions, which has to remember rows. */
+static enum core_db_status find_policy(struct core_db *db, const struct applied *a, int64_t *id)
+{
+	struct core_stmt *s = core_db_stmt(db,
+		"SELECT id FROM rpt_policy WHERE day = ?1 AND domain = ?2 AND hash = ?3 AND type = ?4 AND mx = ?5 AND strings = ?6");
+	core_stmt_int(s, 1, a->day);
+	core_stmt_text(s, 2, a->domain);
+	core_stmt_int(s, 3, a->hash);
+	core_stmt_text(s, 4, a->type);
+	core_stmt_text(s, 5, a->mx);
+	core_stmt_text(s, 6, a->strings);
+	return read_number(s, id);
+}
+
 /* Adds the session to its policy's row: *id of that; 0: there is none. */
 static enum core_db_status add_to_policy(struct core_db *db, const struct applied *a, int64_t *id)
 {
-	struct core_stmt *s = core_db_stmt(db,
-		"UPDATE rpt_policy SET successes = successes + ?1, failures = failures + ?2"
-		" WHERE day = ?3 AND domain = ?4 AND hash = ?5 AND type = ?6 AND strings = ?7 AND mx = ?8 RETURNING id");
+	enum core_db_status status = find_policy(db, a, id);
+	if (status != CORE_DB_OK || *id == 0)
+		return status;
+	struct core_stmt *s = core_db_stmt(db, "UPDATE rpt_policy SET successes = successes + ?1, failures = failures + ?2 WHERE id = ?3");
 	core_stmt_int(s, 1, !a->failed);
 	core_stmt_int(s, 2, a->failed);
-	core_stmt_int(s, 3, a->day);
-	core_stmt_text(s, 4, a->domain);
-	core_stmt_int(s, 5, a->hash);
-	core_stmt_text(s, 6, a->type);
-	core_stmt_text(s, 7, a->strings);
-	core_stmt_text(s, 8, a->mx);
-	enum core_db_status status;
-	*id = 0;
-	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
-		*id = core_stmt_col_int(s, 0);
-	return status;
+	core_stmt_int(s, 3, *id);
+	return core_stmt_run(s);
 }
 
 static enum core_db_status make_policy(struct core_db *db, const struct applied *a, int64_t *id)
@@ -134,11 +159,7 @@ static enum core_db_status ask_policies(struct core_db *db, const char *sql, int
 	struct core_stmt *s = core_db_stmt(db, sql);
 	core_stmt_int(s, 1, day);
 	core_stmt_text(s, 2, domain);
-	enum core_db_status status;
-	*out = 0;
-	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
-		*out = core_stmt_col_int(s, 0);
-	return status;
+	return read_number(s, out);
 }
 
 /* One that was not seen that day before. The row of the outbox is needed from the first policy on. */
@@ -196,16 +217,26 @@ static void bind_failure(struct core_stmt *s, const struct failing *f)
 		core_stmt_text(s, 3 + i, f->details[i]);
 }
 
+static enum core_db_status find_failure(struct core_db *db, const struct failing *f, int64_t *id)
+{
+	struct core_stmt *s = core_db_stmt(db,
+		"SELECT id FROM rpt_failure WHERE policy = ?1 AND hash = ?2 AND result = ?3 AND sending_ip = ?4 AND mx_host = ?5"
+		" AND mx_helo = ?6 AND mx_ip = ?7 AND reason = ?8");
+	bind_failure(s, f);
+	return read_number(s, id);
+}
+
 /* *found: there is such a row, and it counts one more. */
 static enum core_db_status add_to_failure(struct core_db *db, const struct failing *f, bool *found)
 {
-	struct core_stmt *s = core_db_stmt(db,
-		"UPDATE rpt_failure SET count = count + 1 WHERE policy = ?1 AND hash = ?2 AND result = ?3 AND sending_ip = ?4 AND mx_host = ?5"
-		" AND mx_helo = ?6 AND mx_ip = ?7 AND reason = ?8");
-	bind_failure(s, f);
-	enum core_db_status status = core_stmt_run(s);
-	*found = status == CORE_DB_OK && core_db_changes(db) > 0;
-	return status;
+	int64_t id;
+	enum core_db_status status = find_failure(db, f, &id);
+	*found = status == CORE_DB_OK && id != 0;
+	if (!*found)
+		return status;
+	struct core_stmt *s = core_db_stmt(db, "UPDATE rpt_failure SET count = count + 1 WHERE id = ?1");
+	core_stmt_int(s, 1, id);
+	return core_stmt_run(s);
 }
 
 static enum core_db_status make_failure(struct core_db *db, const struct failing *f)
@@ -383,13 +414,7 @@ static enum core_db_status find_gone(struct core_db *db, int64_t *policy)
 {
 	struct core_stmt *s = core_db_stmt(db, "SELECT id FROM rpt_policy WHERE day = ?1 LIMIT 1");
 	core_stmt_int(s, 1, GONE);
-	enum core_db_status status = core_stmt_step(s);
-	*policy = 0;
-	if (status != CORE_DB_ROW)
-		return status;
-	*policy = core_stmt_col_int(s, 0);
-	core_stmt_reset(s);
-	return CORE_DB_OK;
+	return read_number(s, policy);
 }
 
 enum core_db_status rpt_ledger_sweep(struct core_db *db, size_t *budget)
