@@ -1,5 +1,6 @@
 /* relay/cmd_config.c - strictpost config check|show|keys. */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 
 #include "relay/config.h"
 
@@ -50,23 +51,12 @@ static int keys(void)
 
 int cmd_config(int argc, char **argv)
 {
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-	const char *path = cmd_config_default();
-	int o;
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (o == 'h') {
-			fputs(help, stdout);
-			return RELAY_EXIT_OK;
-		}
-		if (o != 'c') {
-			fputs(help, stderr);
-			return RELAY_EXIT_USAGE;
-		}
-		path = optarg;
-	}
+	struct cmd_options o;
+	int status;
+	if (!cmd_options(argc, argv, help, false, &o, &status))
+		return status;
 	const char *verb = optind < argc ? argv[optind] : "";
-	if (optind + 1 < argc)
-		path = argv[optind + 1];
+	const char *path = optind + 1 < argc ? argv[optind + 1] : o.config;
 	if (optind + 2 < argc || (strcmp(verb, "check") != 0 && strcmp(verb, "show") != 0 && strcmp(verb, "keys") != 0)) {
 		fputs(help, stderr);
 		return RELAY_EXIT_USAGE;

@@ -1,6 +1,7 @@
 /* relay/cmd_policy.c - strictpost policy lint|txt|match: our parsers, for the owner of a domain, before a policy is published.
  * Says exactly what the relay would conclude, and with it what may trouble other senders. */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 
 #include "core/dnsmsg.h"
 #include "sts/policy.h"
@@ -199,25 +200,13 @@ static const struct {
 
 int cmd_policy(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { "config", required_argument, NULL, 'c' }, { 0 }
-	};
-	bool json = false;
-	int o;
-	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (o == 'h') {
-			fputs(help, stdout);
-			return RELAY_EXIT_OK;
-		}
-		if (o == '?') {
-			fputs(help, stderr);
-			return RELAY_EXIT_USAGE;
-		}
-		json = json || o == 'j';                /* --config is taken, as everywhere; nothing here depends on it */
-	}
+	struct cmd_options o;                   /* --config is taken, as everywhere; nothing here depends on it */
+	int status;
+	if (!cmd_options(argc, argv, help, true, &o, &status))
+		return status;
 	for (size_t i = 0; optind < argc && i < SP_COUNT(verbs); i++)
 		if (strcmp(argv[optind], verbs[i].name) == 0)
-			return verbs[i].run(json, argc - optind - 1, argv + optind + 1);
+			return verbs[i].run(o.json, argc - optind - 1, argv + optind + 1);
 	fputs(help, stderr);
 	return RELAY_EXIT_USAGE;
 }

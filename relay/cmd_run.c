@@ -3,6 +3,7 @@
  *   configuration -> spool -> shards (listeners open) -> scheduler -> READY
  *   SIGHUP: the configuration again; a bad one changes nothing.    SIGTERM, SIGINT: stop; once more: at once */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 
 #include "core/clock.h"
 #include "core/dns.h"
@@ -279,31 +280,22 @@ static int serve(struct run *r)
 
 int cmd_run(int argc, char **argv)
 {
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-	struct run r = { .path = cmd_config_default() };
-	int o;
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (o == 'h') {
-			fputs(help, stdout);
-			return RELAY_EXIT_OK;
-		}
-		if (o != 'c') {
-			fputs(help, stderr);
-			return RELAY_EXIT_USAGE;
-		}
-		r.path = optarg;
-	}
+	struct cmd_options o;
+	int status;
+	if (!cmd_options(argc, argv, help, false, &o, &status))
+		return status;
 	if (optind < argc) {
 		fputs(help, stderr);
 		return RELAY_EXIT_USAGE;
 	}
+	struct run r = { .path = o.config };
 	r.config = load(r.path);
 	if (r.config == NULL)
 		return RELAY_EXIT_CONFIG;
 	sp_log_setup((enum sp_log_format)r.config->log.format, (enum sp_log_level)r.config->log.level);
 	log_warnings(r.config);
 	raise_descriptors(r.config);
-	int status = serve(&r);
+	status = serve(&r);
 	sp_log_text(SP_LOG_INFO, NULL, "end", "accepted %llu, delivered %llu, deferred %llu, bounced %llu",
 	            (unsigned long long)r.relay.accepted, (unsigned long long)r.relay.delivered, (unsigned long long)r.relay.deferred,
 	            (unsigned long long)r.relay.bounced);

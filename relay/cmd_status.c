@@ -1,5 +1,6 @@
 /* relay/cmd_status.c - strictpost status, strictpost healthcheck: what a running relay says of itself. */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 
 #include "relay/config.h"
 #include "relay/control.h"
@@ -156,27 +157,15 @@ static int healthcheck(const char *config_path, bool json SP_UNUSED)
 
 static int run(int argc, char **argv, const char *help, bool has_json, int (*command)(const char *config_path, bool json))
 {
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { "json", no_argument, NULL, 'j' }, { 0 }
-	};
-	const char *path = cmd_config_default();
-	bool json = false, wrong = false;
-	int o;
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (o == 'h') {
-			fputs(help, stdout);
-			return RELAY_EXIT_OK;
-		}
-		if (o == 'c')
-			path = optarg;
-		json = json || o == 'j';
-		wrong = wrong || o == '?';
-	}
-	if (wrong || optind < argc || (json && !has_json)) {
+	struct cmd_options o;
+	int wrong;
+	if (!cmd_options(argc, argv, help, has_json, &o, &wrong))
+		return wrong;
+	if (optind < argc) {
 		fputs(help, stderr);
 		return RELAY_EXIT_USAGE;
 	}
-	return command(path, json);
+	return command(o.config, o.json);
 }
 
 int cmd_status(int argc, char **argv)
