@@ -1,5 +1,6 @@
 /* tests/unit/rpt_lint_test.c - rpt/lint*.c: what senders do wrong, and where it is said. A row changes one thing of a report without fault. */
 #include "rpt/lint.h"
+#include "rpt/mail.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -295,11 +296,51 @@ static void test_mails_in_other_ways(void **state)
 	expect_mail("not compressed", &c, (struct finding){ false, "Content-Type", "RFC 8460 5.2", "not compressed", 0, 0, 0 }, 0);
 }
 
+/* ---- our own ---- */
+
+static void lint_any(void *arg, const json_t *document, const struct rpt_carrier *c)
+{
+	struct finding *f = arg;
+	unsigned before = f->errors + f->warnings;
+	(void)rpt_lint(document, c, on_finding, f);
+	f->seen += f->errors + f->warnings == before;
+}
+
+/* The mail as relay/reporter.c makes it, but for the DKIM signature in front. */
+static void test_our_own_reports_are_without_fault(void **state)
+{
+	(void)state;
+	static const struct rpt_head head = { "O", "c@o.example", "2026-11-21.ab12@o.example", 20778, "d.example" };
+	static const struct rpt_policy sts = { .type = RPT_POLICY_STS, .strings = "version: STSv1\nmode: enforce\nmx: *.d.example", .mx_patterns = "*.d.example",
+	                                       .successes = 3, .failures = 2 };
+	static const struct rpt_policy none = { .type = RPT_POLICY_NONE_FOUND, .strings = "", .mx_patterns = "", .successes = 1 };
+	static const struct rpt_failure failure = { .result = SP_RESULT_VALIDATION_FAILURE, .sending_ip = "192.0.2.1", .mx_host = "mx.d.example", .mx_helo = "",
+	                                            .mx_ip = "", .reason = "mx-mismatch", .count = 2 };
+	struct sp_buf document, mail, why;
+	sp_buf_init(&document, 1 << 20);
+	sp_buf_init(&mail, 1 << 20);
+	sp_buf_init(&why, 4096);
+	struct rpt_compose *c = rpt_compose_new(&head, &document);
+	rpt_compose_policy(c, &sts);
+	rpt_compose_failure(c, &failure);
+	rpt_compose_policy(c, &none);
+	rpt_compose_finish(c);
+	sp_buf_adds(&mail, "DKIM-Signature: v=1; d=o.example; h=From:TLS-Report-Domain:TLS-Report-Submitter; b=\r\n");
+	rpt_mail_write(&(struct rpt_mail){ &head, "o.example", "c@o.example", "r@d.example", "m@o.example", 1795305600, sp_buf_str(&document), 4, 2 }, &mail);
+	struct finding f = { 0 };
+	assert_int_equal(rpt_unwrap_each(sp_buf_str(&mail), lint_any, &f, &why), 1);
+	assert_int_equal(f.seen, 1);
+	sp_buf_clear(&document);
+	sp_buf_clear(&mail);
+	sp_buf_clear(&why);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_good_one_is_good), cmocka_unit_test(test_documents), cmocka_unit_test(test_kinds_of_policy),
 		cmocka_unit_test(test_what_is_no_object), cmocka_unit_test(test_mails), cmocka_unit_test(test_mails_in_other_ways),
+		cmocka_unit_test(test_our_own_reports_are_without_fault),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
