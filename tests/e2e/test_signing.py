@@ -45,7 +45,7 @@ class Keys:
 
     def check(self, data, *selectors):
         """The message has exactly these signatures, in this order, on top but for our Received field, and each holds."""
-        fields = re.findall(rb"(?im)^dkim-signature:(?:.*\r\n)(?:[ \t].*\r\n)*", data)
+        fields = re.findall(rb"(?im)^dkim-signature:(?:.*\r\n)(?:[ \t].*\r\n)*", data.partition(b"\r\n\r\n")[0] + b"\r\n")
         assert [re.search(rb"[ \t;]s=([^;]+);", f).group(1).decode() for f in fields] == list(selectors)
         verifier = dkim.DKIM(data, minkey=1024)
         for index in range(len(fields)):
@@ -97,7 +97,10 @@ def test_a_message_in_memory(signing, keys, inbox):
 
 
 def keys_hold(keys, data):
-    return dkim.DKIM(data).verify(dnsfunc=keys.look_up)
+    try:
+        return dkim.DKIM(data).verify(dnsfunc=keys.look_up)
+    except dkim.ValidationError:                # two From fields
+        return False
 
 
 @pytest.mark.parametrize("size", [130_000, 1_100_000, 5_000_000])
@@ -185,7 +188,7 @@ def test_what_we_add_is_signed(signing, keys, inbox, drop):
     b"From: ann@sender.example\r\n\r\n\r\n\r\n",
     b"From: ann@sender.example\r\nthis is no field\r\nbody\r\n",            # the section ends without an empty line
     b"From: ann@sender.example\r\nSubject:  two  blanks \r\n\tfolded  \r\n \r\n\r\nbody  \r\n \t\r\nx\r\n\r\n",
-    b"from : ann@sender.example\r\nSUBJECT:\r\n\r\n\r\nbody\r\n",
+    b"from:ann@sender.example\r\nSUBJECT:\r\n\r\n\r\nbody\r\n",
     "From: =?utf-8?q?J=C3=BCrgen?= <ann@Sender.Example>\r\nSubject: Größe\r\n\r\nGrüße ä\r\n".encode(),
     b"From: (a, b) ann@sender.example (c)\r\nFrom-Me: x\r\nTo: a, b\r\nTo: c\r\n\r\n.\r\n..\r\n",
 ], ids=range(8))
@@ -284,8 +287,7 @@ def test_notifications_are_signed(world, start_relay, keys, home):
     submit(relay.address, domain.user(), sender=home.user())
     keys.check(home.host.wait_messages()[0].data, "n1")
     submit(relay.address, domain.user(), message() + big(1_100_000), sender=home.user())
-    got = home.host.wait_messages(2)[1].data
-    assert dkim.DKIM(got).verify(dnsfunc=keys.look_up)
+    keys.check(home.host.wait_messages(2)[1].data, "n1")
 
 
 # Reload.
