@@ -256,3 +256,33 @@ enum core_db_status rpt_suppressed(struct core_db *db, const char *address, int6
 	sp_buf_clear(&key);
 	return status;
 }
+
+enum core_db_status rpt_suppressions(struct core_db *db, const char *after, int64_t now_s, size_t limit, struct sp_arena *arena,
+                                     const struct rpt_suppression **out, size_t *count)
+{
+	struct core_stmt *s = core_db_stmt(db,
+		"SELECT address, since, until, text FROM rpt_suppressed WHERE address > ?1 AND until > ?2 ORDER BY address LIMIT ?3");
+	struct rpt_suppression *list = sp_arena_alloc(arena, (limit + 1) * sizeof(*list));
+	enum core_db_status status;
+	core_stmt_text(s, 1, sp_str_of(after));
+	core_stmt_int(s, 2, now_s);
+	core_stmt_int(s, 3, (int64_t)limit);
+	*count = 0;
+	*out = list;
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
+		list[(*count)++] = (struct rpt_suppression){ .address = sp_arena_dup(arena, core_stmt_col_text(s, 0)),
+		                                             .since_s = core_stmt_col_int(s, 1), .until_s = core_stmt_col_int(s, 2),
+		                                             .text = sp_arena_dup(arena, core_stmt_col_text(s, 3)) };
+	return status;
+}
+
+enum core_db_status rpt_unsuppress(struct core_db *db, const char *address)
+{
+	struct core_stmt *s = core_db_stmt(db, "DELETE FROM rpt_suppressed WHERE address = ?1");
+	struct sp_buf key;
+	add_address(sp_str_of(address), &key);
+	core_stmt_text(s, 1, sp_buf_str(&key));
+	enum core_db_status status = core_stmt_run(s);
+	sp_buf_clear(&key);
+	return status == CORE_DB_OK && core_db_changes(db) > 0 ? CORE_DB_ROW : status;
+}

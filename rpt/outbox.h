@@ -103,6 +103,12 @@ SP_NODISCARD enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t 
 SP_NODISCARD enum core_db_status rpt_suppress(struct core_db *db, const char *address, int64_t now_s, int64_t until_s, const char *text);
 /* CORE_DB_ROW and *until_s where it is suppressed at `now_s`. */
 SP_NODISCARD enum core_db_status rpt_suppressed(struct core_db *db, const char *address, int64_t now_s, int64_t *until_s);
+struct rpt_suppression { const char *address; int64_t since_s, until_s; const char *text; };
+/* Up to `limit` of those in force behind `after` (an address, "" first), in the order of addresses; in `arena`. */
+SP_NODISCARD enum core_db_status rpt_suppressions(struct core_db *db, const char *after, int64_t now_s, size_t limit, struct sp_arena *arena,
+                                                  const struct rpt_suppression **out, size_t *count);
+/* Mails to it again from now on. CORE_DB_ROW: it was suppressed. */
+SP_NODISCARD enum core_db_status rpt_unsuppress(struct core_db *db, const char *address);
 /* Was a report mailed to this address at or after `since_s`, whatever became of it? CORE_DB_ROW: yes. (A bounce is believed only then.) */
 SP_NODISCARD enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const char *address, int64_t since_s);
 
