@@ -28,6 +28,9 @@ struct relay {
 	atomic_ullong accepted, delivered, deferred, bounced;
 };
 
+/* Opens the spool with the tables of all rooms. NULL with *why, see queue_store_open(). Main thread. */
+SP_NODISCARD struct queue_store *relay_open_store(const char *state_dir, struct sp_fail *why);
+
 #define RELAY_FETCHES_MAX 32            /* policy fetches at once, in all (DESIGN.md, limits) */
 #define RELAY_SLOW_FETCHES_MAX 256      /* and these besides: hosts that drip do not keep others from being asked */
 
