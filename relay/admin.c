@@ -17,6 +17,7 @@
 
 struct admin {
 	struct relay *relay;
+	struct report_api *reports;
 	struct core_loop *loop;
 	struct config *config;          /* one ref */
 	struct core_httpd *server;      /* NULL: could not be opened, or stopped */
@@ -180,9 +181,19 @@ static const struct {
 	{ "GET", "/status", on_status },
 };
 
+static void on_report_answer(void *owner, int status, const char *content_type, struct sp_buf *body)
+{
+	core_httpd_answer(owner, status, content_type, body);
+}
+
 static void on_request(void *owner, struct core_httpd_request *q)
 {
 	struct sp_str path = core_httpd_path(q);
+	if (sp_str_starts(path, SP_STR("/report/"))) {
+		struct admin *a = owner;
+		report_api_ask(a->reports, core_httpd_method(q), path, core_httpd_query(q), on_report_answer, q);
+		return;
+	}
 	for (size_t i = 0; i < SP_COUNT(routes); i++) {
 		if (!sp_str_eq(path, sp_str_of(routes[i].path)))
 			continue;
@@ -258,10 +269,11 @@ static void move_socket(struct admin *a)
 
 /* ---- life ---- */
 
-struct admin *admin_start(struct relay *r, struct core_loop *l, struct config *c)
+struct admin *admin_start(struct relay *r, struct report_api *reports, struct core_loop *l, struct config *c)
 {
 	struct admin *a = sp_alloc(sizeof(*a));
 	a->relay = r;
+	a->reports = reports;
 	a->loop = l;
 	a->config = config_ref(c);
 	a->started_s = core_clock_wall_s();

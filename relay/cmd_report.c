@@ -11,6 +11,10 @@ static const struct {
 	const char *name, *arguments, *what;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
+	{ "send", "[OPTIONS]", "send what is due, or a day and a domain of your choice", cmd_report_send },
+	{ "list", "[OPTIONS]", "what was sent, what is to be, and how that went", cmd_report_list },
+	{ "show", "[OPTIONS] DOMAIN", "a report as it was or will be sent", cmd_report_show },
+	{ "suppressions", "[OPTIONS]", "addresses to which no report is mailed for a while", cmd_report_suppressions },
 	{ "read", "[--json] FILE|-...", "print reports that were received", cmd_report_read },
 	{ "lint", "[--json] FILE|-", "is a report as RFC 8460 wants it?", cmd_report_lint },
 	{ "txt", "[--json] RECORD...", "do these TXT records of _smtp._tls.<domain> ask for reports?", cmd_report_txt },
@@ -21,7 +25,7 @@ static void usage(FILE *to)
 {
 	const char *lead = "usage:";
 	for (size_t i = 0; verbs[i].name; i++, lead = "")
-		fprintf(to, "%-6s strictpost report %-4s %-20s  %s\n", lead, verbs[i].name, verbs[i].arguments, verbs[i].what);
+		fprintf(to, "%-6s strictpost report %-12s %-20s  %s\n", lead, verbs[i].name, verbs[i].arguments, verbs[i].what);
 	fputs("strictpost report VERB --help tells more.\n", to);
 }
 

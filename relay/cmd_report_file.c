@@ -103,19 +103,24 @@ static bool has_colour(void)
 	return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0') && term && strcmp(term, "dumb") != 0;
 }
 
-static void print_report(struct reading *r, const struct rpt_read_report *report)
+void cmd_report_print(const struct rpt_read_report *report)
 {
 	struct sp_buf page;
 	sp_buf_init(&page, PAGE_MAX);
 	rpt_read_print(report, columns(), has_colour(), &page);
-	if (r->shown > 0)
-		putchar('\n');
-	if (r->titles)
-		printf("%s\n", name_of(r->path));
 	fputs(sp_buf_cstr(&page), stdout);
 	if (sp_buf_failed(&page))
 		fputs("... and more than can be shown (--json has it all)\n", stdout);
 	sp_buf_clear(&page);
+}
+
+static void print_report(const struct reading *r, const struct rpt_read_report *report)
+{
+	if (r->shown > 0)
+		putchar('\n');
+	if (r->titles)
+		printf("%s\n", name_of(r->path));
+	cmd_report_print(report);
 }
 
 static void on_report(void *arg, const json_t *document, const struct rpt_carrier *carrier SP_UNUSED)

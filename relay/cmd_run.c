@@ -9,10 +9,9 @@
 #include "core/dns.h"
 #include "relay/admin.h"
 #include "relay/notify.h"
+#include "relay/report_api.h"
 #include "relay/scheduler.h"
 #include "relay/shard.h"
-#include "rpt/ledger.h"
-#include "sts/cache.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -32,10 +31,12 @@ struct run {
 	struct core_loop *loop;
 	struct relay relay;
 	struct scheduler *scheduler;
+	struct reporter *reporter;
+	struct report_api *reports;
 	struct admin *admin;
 	struct core_signal *term, *intr, *hup;
 	struct core_timer *watch;               /* for shards that have ended, while stopping */
-	bool stopping, scheduler_stopped;
+	bool stopping, scheduler_stopped, reporter_stopped;
 };
 
 static const char help[] =
@@ -75,6 +76,8 @@ static void close_loop(struct run *r)
 	core_signal_close(r->hup);
 	core_timer_close(r->watch);
 	admin_free(r->admin);
+	report_api_free(r->reports);
+	reporter_free(r->reporter);
 	core_mailbox_close(r->relay.main_mailbox);
 }
 
@@ -82,10 +85,10 @@ static void close_loop(struct run *r)
 static void on_watch(void *owner)
 {
 	struct run *r = owner;
-	bool done = r->scheduler_stopped && atomic_load(&r->relay.running) == 0;
+	bool done = r->scheduler_stopped && r->reporter_stopped && atomic_load(&r->relay.running) == 0;
 	if (done)
 		admin_stop(r->admin);
-	if (!done || admin_busy(r->admin)) {
+	if (!done || admin_busy(r->admin) || report_api_busy(r->reports)) {
 		core_timer_start(r->watch, 20);
 		return;
 	}
@@ -98,6 +101,12 @@ static void on_scheduler_stopped(void *owner)
 {
 	struct run *r = owner;
 	r->scheduler_stopped = true;
+}
+
+static void on_reporter_stopped(void *owner)
+{
+	struct run *r = owner;
+	r->reporter_stopped = true;
 }
 
 static void stop(struct run *r, uint64_t grace_ms)
@@ -119,6 +128,7 @@ static void on_stop_signal(void *owner, int signo)
 	notify_manager("STOPPING=1");
 	stop(r, GRACE_MS);
 	scheduler_stop(r->scheduler, on_scheduler_stopped, r);
+	reporter_stop(r->reporter, on_reporter_stopped, r);
 	core_timer_start(r->watch, 20);
 }
 
@@ -167,6 +177,8 @@ static void on_hup(void *owner, int signo)
 		sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);
 		for (unsigned i = 0; i < r->relay.shard_count; i++)
 			shard_reload(r->relay.shards[i], c);
+		reporter_reload(r->reporter, c);
+		report_api_reload(r->reports, c);
 		admin_reload(r->admin, c);
 		log_warnings(c);
 		sp_log_text(SP_LOG_INFO, NULL, "reload", "%s is in force", r->path);
@@ -186,13 +198,6 @@ static void raise_descriptors(const struct config *c)
 	if (setrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur < (rlim_t)c->limits.connections + DESCRIPTORS_BESIDE)
 		sp_log_text(SP_LOG_WARNING, NULL, "limits", "%llu descriptors are too few for limits.connections: %lld; raise LimitNOFILE= or ulimit -Hn",
 		            (unsigned long long)l.rlim_cur, (long long)c->limits.connections);
-}
-
-static int open_store(struct run *r, struct sp_fail *why)
-{
-	static const struct queue_schema others[] = { { "sts", STS_CACHE_VERSION, sts_cache_migrate }, { "rpt", RPT_VERSION, rpt_migrate } };
-	r->relay.store = queue_store_open(r->config->state_dir, others, SP_COUNT(others), why);
-	return r->relay.store ? 0 : -1;
 }
 
 static void free_shards(struct run *r, unsigned made)
@@ -226,6 +231,22 @@ static int open_shards(struct run *r, struct sp_fail *why)
 	return 0;
 }
 
+static void give_report(void *owner, const char *destination, struct queue_job *job)
+{
+	struct run *r = owner;
+	shard_give(&r->relay, destination, job);
+}
+
+static int open_reporter(struct run *r, struct sp_fail *why)
+{
+	struct reporter_world world = { .loop = r->loop, .mailbox = r->relay.main_mailbox, .store = r->relay.store, .give = give_report, .owner = r };
+	r->reporter = reporter_new(&world, r->config, why);
+	if (r->reporter == NULL)
+		return -1;
+	r->reports = report_api_new(&world, r->reporter, r->config);
+	return 0;
+}
+
 static void log_ready(const struct run *r)
 {
 	struct sp_log l;
@@ -247,7 +268,8 @@ static void log_ready(const struct run *r)
 static int serve(struct run *r)
 {
 	struct sp_fail why;
-	if (open_store(r, &why) != 0) {
+	r->relay.store = relay_open_store(r->config->state_dir, &why);
+	if (r->relay.store == NULL) {
 		fprintf(stderr, "strictpost: the spool in %s cannot be used: %s\n", r->config->state_dir, why.text);
 		return RELAY_EXIT_FAILED;
 	}
@@ -259,14 +281,15 @@ static int serve(struct run *r)
 	r->intr = core_signal_open(r->loop, SIGINT, on_stop_signal, r);
 	r->hup = core_signal_open(r->loop, SIGHUP, on_hup, r);
 	int status = RELAY_EXIT_OK;
-	if (open_shards(r, &why) != 0) {
+	if (open_reporter(r, &why) != 0 || open_shards(r, &why) != 0) {
 		fprintf(stderr, "strictpost: %s\n", why.text);
 		status = RELAY_EXIT_FAILED;
 		close_loop(r);
 		core_loop_run(r->loop);
 	} else {
 		r->scheduler = scheduler_start(&r->relay, r->loop);
-		r->admin = admin_start(&r->relay, r->loop, r->config);
+		r->admin = admin_start(&r->relay, r->reports, r->loop, r->config);
+		reporter_begin(r->reporter);
 		log_ready(r);
 		notify_manager("READY=1");
 		core_loop_run(r->loop);

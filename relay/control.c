@@ -85,7 +85,8 @@ static bool send_request(int fd, const char *method, const char *path)
 {
 	struct sp_buf b;
 	sp_buf_init(&b, HEAD_MAX);
-	sp_buf_printf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
+	sp_buf_printf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", method, path,
+	              strcmp(method, "POST") == 0 ? "Content-Length: 0\r\n" : "");
 	size_t sent = 0;
 	while (sent < b.len) {
 		ssize_t n = send(fd, b.p + sent, b.len - sent, MSG_NOSIGNAL);
@@ -120,12 +121,14 @@ static bool read_answer(int fd, struct core_httpresp *r)
 bool control_ask(const char *config, const char *socket, const char *method, const char *path, struct control_answer *out, struct sp_buf *why)
 {
 	sp_buf_init(&out->body, BODY_MAX);
-	if (*socket == '\0') {
+	out->nobody = *socket == '\0';
+	if (out->nobody) {
 		sp_buf_printf(why, "admin.socket is empty in %s: this relay has no control socket", config);
 		return false;
 	}
 	int fd = connect_to(socket);
 	if (fd < 0) {
+		out->nobody = errno == ENOENT || errno == ENOTDIR || errno == ECONNREFUSED;
 		explain(config, socket, errno, why);
 		return false;
 	}

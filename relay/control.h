@@ -7,6 +7,7 @@
 struct control_answer {
 	int status;                     /* 200 ... */
 	struct sp_buf body;             /* complete */
+	bool nobody;                    /* there was none, because no relay listens at this socket, or there is no socket */
 };
 
 /* One request to the relay at `socket` (a path; "": there is none), and its answer, within 15 s. False with `why`: nobody answered, and what to do about it;

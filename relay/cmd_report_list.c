@@ -1,0 +1,240 @@
+/* relay/cmd_report_list.c - strictpost report list, show and suppressions: what will be or was reported, and whom mailed reports do not go to. */
+#include "relay/cmd.h"
+#include "relay/cmd_report.h"
+#include "relay/cmd_report_ask.h"
+#include "relay/query.h"
+#include "rpt/read.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_MAX 4096
+
+static const char list_help[] =
+	"usage: strictpost report list [--day YYYY-MM-DD] [--domain DOMAIN] [--state STATE] [--json] [--config FILE]\n\n"
+	"Prints the TLS reports that were sent and that are to be, with their sessions, how far they are, and what their endpoints said.\n"
+	"  --state    open, mailed, delivered, failed or no-record\n"
+	"  --json     one JSON object a line\n"
+	"exit: 0 printed, 1 it could not be read, 2 usage, 78 a configuration that does not hold\n";
+
+static const char show_help[] =
+	"usage: strictpost report show DOMAIN [--day YYYY-MM-DD] [--json] [--config FILE]\n\n"
+	"Prints a TLS report as it was or will be sent, also of a day that is not over. Without --day: of the last one with sessions.\n"
+	"  --json     the JSON document itself (RFC 8460 4.4)\n"
+	"exit: 0 printed, 1 there is none, 2 usage, 78 a configuration that does not hold\n";
+
+static const char suppressions_help[] =
+	"usage: strictpost report suppressions [--remove ADDRESS] [--json] [--config FILE]\n\n"
+	"Prints the addresses to which no report is mailed for a while, because mail to them came back. --remove: mail to it again.\n"
+	"exit: 0 done, 1 it could not be, 2 usage, 78 a configuration that does not hold\n";
+
+/* ---- what all three do ---- */
+
+/* Opens, lets `work` ask, closes; says why it did not work. */
+static int with_client(const char *name, const struct report_options *o,
+                       bool (*work)(struct report_client *c, const struct report_options *o, const char *argument, struct sp_buf *why),
+                       const char *argument)
+{
+	int status;
+	struct report_client *c = report_client_open(name, o->config, &status);
+	if (c == NULL)
+		return status;
+	struct sp_buf why;
+	sp_buf_init(&why, TEXT_MAX);
+	bool good = work(c, o, argument, &why);
+	if (!good)
+		fprintf(stderr, "strictpost %s: %s\n", name, sp_buf_cstr(&why));
+	sp_buf_clear(&why);
+	report_client_close(c);
+	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
+}
+
+static void print_line(const json_t *v)
+{
+	json_dumpf(v, stdout, JSON_COMPACT);
+	putchar('\n');
+}
+
+/* ---- list ---- */
+
+static void print_row(const json_t *r)
+{
+	size_t i;
+	const json_t *e;
+	printf("%-10s  %-30s  %9" JSON_INTEGER_FORMAT "  %9" JSON_INTEGER_FORMAT "  %-9s  %-20s  %s\n", report_text(r, "day"),
+	       report_text(r, "domain"), report_number(r, "successes"), report_number(r, "failures"), report_text(r, "state"),
+	       report_text(r, "due"), report_text(r, "text"));
+	json_array_foreach(json_object_get(r, "endpoints"), i, e)
+		printf("            %s: %s: %s\n", report_text(e, "uri"), report_text(e, "state"), report_text(e, "text"));
+}
+
+/* One page; where to go on in `next`, empty at the end. */
+static void print_page(const json_t *page, const struct report_options *o, bool first, struct sp_buf *next)
+{
+	size_t i;
+	const json_t *r, *on = json_object_get(page, "next");
+	const char *notice = report_text(page, "notice");
+	if (first && *notice)
+		fprintf(stderr, "note: %s\n", notice);
+	if (first && !o->json)
+		printf("%-10s  %-30s  %9s  %9s  %-9s  %-20s  %s\n", "day", "domain", "succeeded", "failed", "state", "next attempt", "why");
+	json_array_foreach(json_object_get(page, "reports"), i, r)
+		o->json ? print_line(r) : print_row(r);
+	sp_buf_reset(next);
+	if (!json_is_object(on))
+		return;
+	sp_buf_adds(next, "/report/list");
+	query_add(next, "day", o->day);
+	query_add(next, "domain", o->domain);
+	query_add(next, "state", o->state);
+	query_add(next, "after_day", report_text(on, "day"));
+	query_add(next, "after_domain", report_text(on, "domain"));
+}
+
+static bool list(struct report_client *c, const struct report_options *o, const char *argument SP_UNUSED, struct sp_buf *why)
+{
+	struct sp_buf target;
+	sp_buf_init(&target, TEXT_MAX);
+	sp_buf_adds(&target, "/report/list");
+	query_add(&target, "day", o->day);
+	query_add(&target, "domain", o->domain);
+	query_add(&target, "state", o->state);
+	bool good = true;
+	for (bool first = true; good && target.len > 0; first = false) {
+		json_t *page = report_ask(c, "GET", sp_buf_cstr(&target), why);
+		good = page != NULL;
+		if (good)
+			print_page(page, o, first, &target);
+		json_decref(page);
+	}
+	sp_buf_clear(&target);
+	return good;
+}
+
+int cmd_report_list(int argc, char **argv)
+{
+	struct report_options o;
+	int status;
+	if (!report_options(argc, argv, list_help, "dmsj", &o, &status))
+		return status;
+	if (optind < argc)
+		fputs(list_help, stderr);
+	status = optind < argc ? RELAY_EXIT_USAGE : with_client("report list", &o, list, NULL);
+	sp_arena_clear(&o.arena);
+	return status;
+}
+
+/* ---- show ---- */
+
+static bool print_document(json_t *document, bool json, struct sp_buf *why)
+{
+	if (json) {
+		json_dumpf(document, stdout, JSON_INDENT(2));
+		putchar('\n');
+		return true;
+	}
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	struct rpt_read_report report;
+	bool good = rpt_read(document, &arena, &report, why);
+	if (good)
+		cmd_report_print(&report);
+	sp_arena_clear(&arena);
+	return good;
+}
+
+static bool show(struct report_client *c, const struct report_options *o, const char *domain, struct sp_buf *why)
+{
+	struct control_answer a = { 0 };
+	struct sp_buf target;
+	sp_buf_init(&target, TEXT_MAX);
+	sp_buf_adds(&target, "/report/document");
+	query_add(&target, "domain", domain);
+	query_add(&target, "day", o->day);
+	bool good = report_client_ask(c, "GET", sp_buf_cstr(&target), &a, why);
+	json_t *document = good ? rpt_unwrap(sp_buf_str(&a.body), why) : NULL;
+	good = document && print_document(document, o->json, why);
+	json_decref(document);
+	sp_buf_clear(&a.body);
+	sp_buf_clear(&target);
+	return good;
+}
+
+int cmd_report_show(int argc, char **argv)
+{
+	struct report_options o;
+	int status;
+	if (!report_options(argc, argv, show_help, "dj", &o, &status))
+		return status;
+	status = RELAY_EXIT_USAGE;
+	const char *domain = NULL;
+	if (optind + 1 == argc)
+		domain = report_domain(argv[optind], &o.arena);
+	else
+		fputs(show_help, stderr);
+	if (domain)
+		status = with_client("report show", &o, show, domain);
+	sp_arena_clear(&o.arena);
+	return status;
+}
+
+/* ---- suppressions ---- */
+
+static bool list_suppressions(struct report_client *c, const struct report_options *o, struct sp_buf *why)
+{
+	struct sp_buf target;
+	size_t i;
+	const json_t *s;
+	sp_buf_init(&target, TEXT_MAX);
+	sp_buf_adds(&target, "/report/suppressions");
+	bool good = true;
+	while (good && target.len > 0) {
+		json_t *page = report_ask(c, "GET", sp_buf_cstr(&target), why);
+		good = page != NULL;
+		json_array_foreach(json_object_get(page, "suppressions"), i, s) {
+			if (o->json)
+				print_line(s);
+			else
+				printf("%s: until %s: %s\n", report_text(s, "address"), report_text(s, "until"), report_text(s, "text"));
+		}
+		sp_buf_reset(&target);
+		if (json_is_string(json_object_get(page, "next"))) {
+			sp_buf_adds(&target, "/report/suppressions");
+			query_add(&target, "after", report_text(page, "next"));
+		}
+		json_decref(page);
+	}
+	sp_buf_clear(&target);
+	return good;
+}
+
+static bool suppressions(struct report_client *c, const struct report_options *o, const char *argument SP_UNUSED, struct sp_buf *why)
+{
+	if (o->remove == NULL)
+		return list_suppressions(c, o, why);
+	struct sp_buf target;
+	sp_buf_init(&target, TEXT_MAX);
+	sp_buf_adds(&target, "/report/suppressions");
+	query_add(&target, "address", o->remove);
+	json_t *v = report_ask(c, "DELETE", sp_buf_cstr(&target), why);
+	if (v && o->json)
+		print_line(v);
+	else if (v)
+		printf("reports are mailed to %s again\n", report_text(v, "address"));
+	json_decref(v);
+	sp_buf_clear(&target);
+	return v != NULL;
+}
+
+int cmd_report_suppressions(int argc, char **argv)
+{
+	struct report_options o;
+	int status;
+	if (!report_options(argc, argv, suppressions_help, "rj", &o, &status))
+		return status;
+	if (optind < argc)
+		fputs(suppressions_help, stderr);
+	status = optind < argc ? RELAY_EXIT_USAGE : with_client("report suppressions", &o, suppressions, NULL);
+	sp_arena_clear(&o.arena);
+	return status;
+}

@@ -1,0 +1,106 @@
+/* relay/query.c - see query.h. */
+#include "relay/query.h"
+
+#include "rpt/event.h"
+#include "smtp/address.h"
+
+static int hex_digit(char c)
+{
+	if (sp_is_digit(c))
+		return c - '0';
+	c = sp_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The value without its escapes; NULL where one is broken, or stands for something that is not printable ASCII. */
+static const char *decode(struct sp_str s, struct sp_arena *arena)
+{
+	char *text = sp_arena_alloc(arena, s.len + 1), *at = text;
+	for (size_t i = 0; i < s.len; i++) {
+		int c = (unsigned char)s.p[i];
+		if (c == '%') {
+			int high = i + 2 < s.len ? hex_digit(s.p[i + 1]) : -1, low = i + 2 < s.len ? hex_digit(s.p[i + 2]) : -1;
+			if (high < 0 || low < 0)
+				return NULL;
+			c = high * 16 + low;
+			i += 2;
+		}
+		if (c < ' ' || c > '~')
+			return NULL;
+		*at++ = (char)c;
+	}
+	return text;
+}
+
+static bool read_value(const struct query_field *f, const char *text, struct sp_arena *arena)
+{
+	struct sp_str value = sp_str_of(text);
+	const char *why, *domain;
+	switch (f->kind) {
+	case QUERY_TEXT:
+		*(const char **)f->out = text;
+		return true;
+	case QUERY_DOMAIN:
+		domain = smtp_domain_ascii(value, arena, &why);
+		if (domain)
+			*(const char **)f->out = domain;
+		return domain != NULL;
+	case QUERY_NUMBER:
+		return sp_str_number(value, 0, INT64_MAX, f->out);
+	case QUERY_DAY:
+		return rpt_day_parse(value, f->out);
+	case QUERY_FLAG:
+		*(bool *)f->out = sp_str_eq(value, SP_STR("1"));
+		return *(bool *)f->out || sp_str_eq(value, SP_STR("0"));
+	}
+	return false;
+}
+
+static size_t find_field(const struct query_field *fields, size_t count, struct sp_str name)
+{
+	size_t i = 0;
+	while (i < count && !sp_str_eq(sp_str_of(fields[i].name), name))
+		i++;
+	return i;
+}
+
+bool query_read(struct sp_str query, const struct query_field *fields, size_t count, struct sp_arena *arena, struct sp_buf *why)
+{
+	uint32_t seen = 0;
+	sp_assert(count <= 32);
+	while (query.len > 0) {
+		struct sp_str value = sp_take_until(&query, '&'), name = sp_take_until(&value, '=');
+		size_t at = find_field(fields, count, name);
+		if (at == count || (seen & (1u << at))) {
+			sp_buf_adds(why, at == count ? "there is no field " : "more than one field ");
+			sp_buf_add_printable(why, name);
+			return false;
+		}
+		seen |= 1u << at;
+		const char *text = decode(value, arena);
+		if (text == NULL || !read_value(&fields[at], text, arena)) {
+			sp_buf_printf(why, "%s: not a value for it: ", fields[at].name);
+			sp_buf_add_printable(why, value);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_plain(char c)
+{
+	return sp_is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';          /* RFC 3986 2.3 */
+}
+
+void query_add(struct sp_buf *target, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	sp_buf_printf(target, "%c%s=", sp_str_contains(sp_buf_str(target), '?') ? '&' : '?', name);
+	for (; *value; value++) {
+		if (is_plain(*value))
+			sp_buf_addc(target, *value);
+		else
+			sp_buf_printf(target, "%%%02X", (unsigned char)*value);
+	}
+}

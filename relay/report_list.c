@@ -1,0 +1,248 @@
+/* relay/report_list.c - the part of relay/report_api.h that reads tables: rows of the outbox with their endpoints, and suppressions, a page at a time. */
+#include "relay/report_api_impl.h"
+
+#include "core/clock.h"
+#include "relay/reporter_impl.h"
+#include "smtp/dkim.h"
+
+#include <stdlib.h>
+
+#define PAGE 100                        /* rows looked at for one answer */
+#define DAYS_MAX 512                    /* rows of a domain: report.keep_days is 366 at most */
+
+/* One question to the store; its request waits. */
+struct list_op {
+	struct queue_op op;
+	struct request *request;
+	struct sp_arena arena;
+	/* reports */
+	struct rpt_filter filter;
+	int64_t after_day;
+	const char *after_domain;
+	bool by_state;
+	enum rpt_state state;
+	const struct rpt_report *rows;
+	const struct rpt_endpoint **endpoints;  /* of each row */
+	size_t *endpoint_counts;
+	/* suppressions */
+	const char *address;                    /* after, or which */
+	const struct rpt_suppression *suppressions;
+	bool found;
+	size_t count;
+};
+
+static void submit(struct list_op *l, struct request *q, enum core_db_status (*run)(struct core_db *db, struct queue_op *op),
+                   void (*done)(struct queue_op *op, const struct sp_fail *why))
+{
+	l->request = q;
+	l->op.run = run;
+	l->op.done = done;
+	l->op.reply_to = q->api->world.mailbox;
+	queue_store_submit(q->api->world.store, &l->op);
+}
+
+static void free_op(struct list_op *l)
+{
+	sp_arena_clear(&l->arena);
+	free(l);
+}
+
+/* ---- reports ---- */
+
+static bool wanted(const struct list_op *l, const struct rpt_report *row)
+{
+	return !l->by_state || row->state == l->state;
+}
+
+static enum core_db_status run_list(struct core_db *db, struct queue_op *op)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	sp_arena_clear(&l->arena);
+	l->count = 0;
+	enum core_db_status status = rpt_outbox_list(db, &l->filter, l->after_day, l->after_domain, PAGE, &l->arena, &l->rows, &l->count);
+	l->endpoints = sp_arena_alloc(&l->arena, (l->count + 1) * sizeof(const struct rpt_endpoint *));
+	l->endpoint_counts = sp_arena_alloc(&l->arena, (l->count + 1) * sizeof(size_t));
+	for (size_t i = 0; i < l->count && status == CORE_DB_OK; i++)
+		if (wanted(l, &l->rows[i]))
+			status = rpt_outbox_endpoints(db, l->rows[i].day, l->rows[i].domain, &l->arena, &l->endpoints[i], &l->endpoint_counts[i]);
+	return status;
+}
+
+static json_t *row_value(const struct list_op *l, size_t i)
+{
+	const struct rpt_report *r = &l->rows[i];
+	bool due = r->state == RPT_STATE_OPEN;
+	return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:i, s:s, s:I, s:I, s:o}", "day", json_day(r->day), "domain", r->domain,
+	                 "state", rpt_state_str(r->state), "report_id", r->report_id, "due", json_time(due ? r->due_s : 0),
+	                 "expires", json_time(due ? r->expires_s : 0), "attempts", (int)r->attempts, "text", r->text,
+	                 "successes", (json_int_t)r->successes, "failures", (json_int_t)r->failures,
+	                 "endpoints", json_endpoints(l->endpoints[i], l->endpoint_counts[i], false));
+}
+
+/* What stands in the way of all mailed reports, or null. */
+static json_t *notice(const struct config *c)
+{
+	struct smtp_dkim_signer signers[SMTP_DKIM_SIGNERS_MAX];
+	struct sp_buf why;
+	size_t count;
+	sp_buf_init(&why, REFUSAL_MAX);
+	json_t *v = reporter_signers(c, signers, SP_COUNT(signers), &count, &why) ? json_null() : json_string(sp_buf_cstr(&why));
+	sp_buf_clear(&why);
+	return v;
+}
+
+static void on_list(struct queue_op *op, const struct sp_fail *why)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	if (sp_failed(why)) {
+		request_refuse(l->request, 500, "%s", why->text);
+		free_op(l);
+		return;
+	}
+	json_t *list = json_array(), *next = json_null();
+	for (size_t i = 0; i < l->count; i++)
+		if (wanted(l, &l->rows[i]))
+			json_array_append_new(list, row_value(l, i));
+	if (l->count == PAGE)
+		next = json_pack("{s:o, s:s}", "day", json_day(l->rows[PAGE - 1].day), "domain", l->rows[PAGE - 1].domain);
+	request_answer(l->request, 200, json_pack("{s:o, s:o, s:o}", "reports", list, "next", next, "notice", notice(l->request->api->config)));
+	free_op(l);
+}
+
+void report_list(struct request *q)
+{
+	int64_t after_day = 0, day = -1;
+	const char *after_domain = "", *domain = NULL, *state = NULL;
+	const struct query_field fields[] = { { "after_day", QUERY_DAY, &after_day }, { "after_domain", QUERY_TEXT, &after_domain },
+	                                      { "day", QUERY_DAY, &day }, { "domain", QUERY_DOMAIN, &domain }, { "state", QUERY_TEXT, &state } };
+	enum rpt_state wanted_state = RPT_STATE_OPEN;
+	if (!request_read(q, fields, SP_COUNT(fields)))
+		return;
+	if (state && !rpt_state_parse(sp_str_of(state), &wanted_state)) {
+		request_refuse(q, 400, "state: open, mailed, delivered, failed or no-record, not %s", state);
+		return;
+	}
+	struct list_op *l = sp_alloc(sizeof(*l));
+	l->filter = (struct rpt_filter){ .first_day = day >= 0 ? day : 0, .last_day = day >= 0 ? day : INT64_MAX, .domain = domain,
+	                                 .open_only = state && wanted_state == RPT_STATE_OPEN, .due_by_s = INT64_MAX };
+	l->by_state = state != NULL;
+	l->state = wanted_state;
+	l->after_day = after_day;
+	l->after_domain = after_domain;
+	submit(l, q, run_list, on_list);
+}
+
+/* ---- the last day of a domain ---- */
+
+static enum core_db_status run_days(struct core_db *db, struct queue_op *op)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	sp_arena_clear(&l->arena);
+	l->count = 0;
+	return rpt_outbox_list(db, &l->filter, 0, "", DAYS_MAX, &l->arena, &l->rows, &l->count);
+}
+
+static void on_days(struct queue_op *op, const struct sp_fail *why)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	if (sp_failed(why))
+		request_refuse(l->request, 500, "%s", why->text);
+	else if (l->count == 0)
+		request_refuse(l->request, 404, "no session to %s was counted", l->filter.domain);
+	else
+		request_document(l->request, l->rows[l->count - 1].day, l->filter.domain);
+	free_op(l);
+}
+
+void report_document(struct request *q)
+{
+	int64_t day = -1;
+	const char *domain = NULL;
+	const struct query_field fields[] = { { "day", QUERY_DAY, &day }, { "domain", QUERY_DOMAIN, &domain } };
+	if (!request_read(q, fields, SP_COUNT(fields)))
+		return;
+	if (domain == NULL) {
+		request_refuse(q, 400, "domain: whose report?");
+	} else if (day >= 0) {
+		request_document(q, day, domain);
+	} else {
+		struct list_op *l = sp_alloc(sizeof(*l));
+		l->filter = (struct rpt_filter){ .last_day = INT64_MAX, .domain = domain, .due_by_s = INT64_MAX };
+		submit(l, q, run_days, on_days);
+	}
+}
+
+/* ---- suppressions ---- */
+
+static enum core_db_status run_suppressions(struct core_db *db, struct queue_op *op)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	sp_arena_clear(&l->arena);
+	l->count = 0;
+	return rpt_suppressions(db, l->address, core_clock_wall_s(), PAGE, &l->arena, &l->suppressions, &l->count);
+}
+
+static void on_suppressions(struct queue_op *op, const struct sp_fail *why)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	json_t *list = json_array();
+	for (size_t i = 0; i < l->count && !sp_failed(why); i++) {
+		const struct rpt_suppression *s = &l->suppressions[i];
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:s}", "address", s->address, "since", json_time(s->since_s),
+		                                      "until", json_time(s->until_s), "text", s->text));
+	}
+	if (sp_failed(why)) {
+		json_decref(list);
+		request_refuse(l->request, 500, "%s", why->text);
+	} else {
+		json_t *next = l->count == PAGE ? json_string(l->suppressions[PAGE - 1].address) : json_null();
+		request_answer(l->request, 200, json_pack("{s:o, s:o}", "suppressions", list, "next", next));
+	}
+	free_op(l);
+}
+
+void report_suppressions(struct request *q)
+{
+	const char *after = "";
+	const struct query_field fields[] = { { "after", QUERY_TEXT, &after } };
+	if (!request_read(q, fields, SP_COUNT(fields)))
+		return;
+	struct list_op *l = sp_alloc(sizeof(*l));
+	l->address = after;
+	submit(l, q, run_suppressions, on_suppressions);
+}
+
+static enum core_db_status run_unsuppress(struct core_db *db, struct queue_op *op)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	enum core_db_status status = rpt_unsuppress(db, l->address);
+	l->found = status == CORE_DB_ROW;
+	return status;
+}
+
+static void on_unsuppressed(struct queue_op *op, const struct sp_fail *why)
+{
+	struct list_op *l = sp_container_of(op, struct list_op, op);
+	if (sp_failed(why))
+		request_refuse(l->request, 500, "%s", why->text);
+	else if (!l->found)
+		request_refuse(l->request, 404, "%s is not suppressed", l->address);
+	else
+		request_answer(l->request, 200, json_pack("{s:s}", "address", l->address));
+	free_op(l);
+}
+
+void report_unsuppress(struct request *q)
+{
+	const char *address = NULL;
+	const struct query_field fields[] = { { "address", QUERY_TEXT, &address } };
+	if (!request_read(q, fields, SP_COUNT(fields)))
+		return;
+	if (address == NULL) {
+		request_refuse(q, 400, "address: which one?");
+		return;
+	}
+	struct list_op *l = sp_alloc(sizeof(*l));
+	l->address = address;
+	submit(l, q, run_unsuppress, on_unsuppressed);
+}
