@@ -19,7 +19,7 @@ from test_policy_table import make_faulty
 DAY = 86400
 US = "127.0.0.1"                # where all our sessions come from in the laboratory
 
-# The failure-reason-code of each fault, where TLS is verified (README.md has the list). They are for machines, and do not change.
+# The failure-reason-code of each fault, where TLS is verified (rpt/event.h has the list). They are for machines, and do not change.
 REASONS = {
     "no-starttls": "starttls-not-offered", "starttls-refused": "starttls-refused", "handshake-garbage": "wrong-version-number",
     "handshake-dropped": "lost", "old-tls": "alert-protocol-version", "wrong-name": "X509_V_ERR_HOSTNAME_MISMATCH",
