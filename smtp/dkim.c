@@ -74,13 +74,14 @@ static void add_name(struct smtp_dkim *d, size_t name)
 static void digest_name(struct smtp_dkim *d, const struct finds *all, size_t name, struct sp_buf *canon)
 {
 	unsigned same = 0;
-	for (size_t at = all->lowest[name]; at > 0 && same < SAME_MAX; at = all->items[at - 1].above, same++) {
+	size_t at = all->lowest[name];
+	for (; at > 0 && same < SAME_MAX; at = all->items[at - 1].above, same++) {
 		add_name(d, name);
 		sp_buf_reset(canon);
 		smtp_dkim_canon_field(&all->items[at - 1].field, canon);
 		core_sha256_add(d->header, sp_buf_str(canon));
 	}
-	if (name == OVERSIGNED)                 /* RFC 6376 5.4: a field that is not there adds nothing to the digest */
+	if (name == OVERSIGNED && at == 0)      /* RFC 6376 5.4: a field that is not there adds nothing to the digest; here none is left */
 		add_name(d, name);
 }
 

@@ -21,7 +21,7 @@ struct smtp_dkim_signer {
 struct smtp_dkim;                       /* opaque: one message being signed, by one or more signers */
 
 /* `header`: the whole header section that is to be signed, without the empty line; copied as far as needed. Signed are the fields of RFC 6376 5.4.1 that are
- * there (List-*, MIME, Resent-* and TLS-Report-* among them; at most 100 of a name), From once more than it occurs so that none can be added. Appends one folded
+ * there (List-*, MIME, Resent-* and TLS-Report-* among them; at most 100 of a name), From once more than it occurs so that none can be added (not above 100). Appends one folded
  * DKIM-Signature field a signer, each with its CRLF. `now_s`: t=. At most SMTP_DKIM_SIGNERS_MAX signers. The signers are borrowed until finish. */
 struct smtp_dkim *smtp_dkim_begin(const struct smtp_dkim_signer *signers, size_t count, struct sp_str header, int64_t now_s,
                                   struct sp_buf *fields);

@@ -287,6 +287,36 @@ static void too_many_fields_of_a_name(void **state)
 	sp_buf_clear(&out);
 }
 
+static size_t names_in_h(struct sp_str fields)
+{
+	char value[2048];
+	size_t count = 1;
+	for (const char *p = tag(fields, 0, "h", value, sizeof(value)); *p; p++)
+		count += *p == ':';
+	return count;
+}
+
+/* RFC 6376 5.4.2: where a From is left over, a name more in h= would stand for it, and it is not in the digest. */
+static void from_is_not_oversigned_where_one_is_left_over(void **state)
+{
+	(void)state;
+	static const struct { unsigned fields; size_t names; } rows[] = { { 0, 1 }, { 99, 100 }, { 100, 101 }, { 101, 100 }, { 10000, 100 } };
+	struct sp_buf message, out;
+	sp_buf_init(&message, ROOM);
+	sp_buf_init(&out, ROOM);
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		sp_buf_reset(&message);
+		for (unsigned n = 0; n < rows[i].fields; n++)
+			sp_buf_printf(&message, "From: a%u@example.com\r\n", n);
+		sp_buf_adds(&message, "\r\nbody\r\n");
+		sign_text(sp_buf_cstr(&message), &out);
+		print_message("%u fields: want %zu names, got %zu\n", rows[i].fields, rows[i].names, names_in_h(sp_buf_str(&out)));
+		assert_int_equal(names_in_h(sp_buf_str(&out)), rows[i].names);
+	}
+	sp_buf_clear(&message);
+	sp_buf_clear(&out);
+}
+
 /* Lines of at most 78 octets, each with its CRLF, and what the tags must say. */
 static void check_field_form(struct sp_str fields, size_t count)
 {
@@ -540,6 +570,7 @@ int main(void)
 		cmocka_unit_test(body_hashes),
 		cmocka_unit_test(h_rows),
 		cmocka_unit_test(too_many_fields_of_a_name),
+		cmocka_unit_test(from_is_not_oversigned_where_one_is_left_over),
 		cmocka_unit_test(the_field_keeps_its_length),
 		cmocka_unit_test(what_changes_the_signature),
 		cmocka_unit_test(records),
