@@ -21,8 +21,9 @@ struct core_key;                        /* opaque: a private key */
 /* PEM, PKCS#8 or PKCS#1, not encrypted (nobody is asked for a password). RSA has 1024 to 4096 bits (RFC 8301 3.2; under 2048 is for the caller
  * to warn of). The key has signed something and verified it. NULL with *why (SP_FAIL_STORE): what is wrong and what to do instead. */
 SP_NODISCARD struct core_key *core_key_parse(struct sp_str pem, struct sp_fail *why);
-/* The same from a file; *why names path, uid and mode where it cannot be read, and says what mends it. Blocks: for start and reload. */
-SP_NODISCARD struct core_key *core_key_load(const char *path, struct sp_fail *why);
+/* The same from a file; *why names path, uid and mode where it cannot be read, and says what mends it. *mode, where not NULL, gets the permission
+ * bits of the file that was read, as 0640, on success. Blocks: for start and reload. */
+SP_NODISCARD struct core_key *core_key_load(const char *path, unsigned *mode, struct sp_fail *why);
 /* `bits`: of RSA. May take a second. */
 SP_NODISCARD struct core_key *core_key_generate(enum core_key_kind kind, unsigned bits, struct sp_fail *why);
 struct core_key *core_key_ref(struct core_key *k);

@@ -58,16 +58,25 @@ static void explain_open(const char *path, int cause, struct sp_fail *why)
 		sp_fail_set(why, SP_FAIL_STORE, "cannot read %s as uid %u: %s", path, (unsigned)geteuid(), strerror(cause));
 }
 
-/* Up to `room` octets of a regular file; -1 with *why. */
-static ssize_t read_all(int fd, const char *path, char *out, size_t room, struct sp_fail *why)
+/* Its permission bits. False with *why where it is none. */
+static bool is_plain_file(int fd, const char *path, unsigned *mode, struct sp_fail *why)
 {
 	struct stat st;
+	if (fstat(fd, &st) != 0) {
+		explain_open(path, errno, why);
+		return false;
+	}
+	*mode = (unsigned)st.st_mode & 07777;
+	if (!S_ISREG(st.st_mode))
+		sp_fail_set(why, SP_FAIL_STORE, "cannot read %s: it is not a plain file", path);
+	return S_ISREG(st.st_mode);
+}
+
+/* Up to `room` octets; -1 with *why. */
+static ssize_t read_all(int fd, const char *path, char *out, size_t room, struct sp_fail *why)
+{
 	size_t len = 0;
 	ssize_t n = 0;
-	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
-		sp_fail_set(why, SP_FAIL_STORE, "cannot read %s: it is not a plain file", path);
-		return -1;
-	}
 	while (len < room && (n = read(fd, out + len, room - len)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -80,20 +89,23 @@ static ssize_t read_all(int fd, const char *path, char *out, size_t room, struct
 	return (ssize_t)len;
 }
 
-struct core_key *core_key_load(const char *path, struct sp_fail *why)
+struct core_key *core_key_load(const char *path, unsigned *mode, struct sp_fail *why)
 {
+	unsigned bits;
 	char pem[CORE_KEY_PEM_MAX + 1];         /* one more: too large is seen, not cut */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);      /* a pipe must not hold the start up */
 	if (fd < 0) {
 		explain_open(path, errno, why);
 		return NULL;
 	}
-	ssize_t len = read_all(fd, path, pem, sizeof(pem), why);
+	ssize_t len = is_plain_file(fd, path, &bits, why) ? read_all(fd, path, pem, sizeof(pem), why) : -1;
 	close(fd);
 	struct core_key *k = NULL;
 	struct sp_fail inner = SP_FAIL_OK;
 	if (len >= 0 && (k = core_key_parse(sp_str_make(pem, (size_t)len), &inner)) == NULL)
 		sp_fail_set(why, SP_FAIL_STORE, "%s: %s", path, inner.text);
 	OPENSSL_cleanse(pem, sizeof(pem));
+	if (k && mode)
+		*mode = bits;
 	return k;
 }

@@ -309,7 +309,7 @@ static int record(struct request *r)
 		return RELAY_EXIT_USAGE;
 	}
 	struct sp_fail why = SP_FAIL_OK;
-	struct core_key *key = core_key_load(r->file, &why);
+	struct core_key *key = core_key_load(r->file, NULL, &why);
 	if (key == NULL)
 		fprintf(stderr, "strictpost dkim record: %s\n", why.text);
 	int status = key ? show(r, key) : RELAY_EXIT_FAILED;

@@ -31,6 +31,7 @@ struct config_dkim {
 	char *selector;                         /* s= */
 	char *key_file;
 	struct core_key *key;                   /* one ref; read with the configuration */
+	unsigned key_mode;                      /* permission bits of the file then: 0600 */
 };
 
 enum config_schedule { CONFIG_SCHEDULE_INTERNAL, CONFIG_SCHEDULE_EXTERNAL };

@@ -7,6 +7,7 @@
 
 #include <libpsl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define RSA_BITS 2048           /* what a signer should have (RFC 8301 3.2) */
 
@@ -75,11 +76,24 @@ const struct config_identity *config_report_identity(const struct config *c)
 	return &c->identity;
 }
 
+/* No command to paste that takes the file from the relay: `config check` runs as another user. */
+static void warn_of_open_key(const struct config *c, size_t item, struct sp_buf *out)
+{
+	const struct config_dkim *d = &c->dkim.items[item];
+	for (size_t i = 0; i < item; i++)
+		if (strcmp(c->dkim.items[i].key_file, d->key_file) == 0)        /* told already */
+			return;
+	if (d->key_mode & (S_IRGRP | S_IROTH))
+		sp_buf_printf(out, "dkim: %s has mode %04o, so others than its owner may read the private key; make the user that the relay runs as its "
+		              "owner, and the mode 0600\n", d->key_file, d->key_mode);
+}
+
 void config_warnings(const struct config *c, struct sp_buf *out)
 {
 	struct smtp_dkim_signer one;
 	for (size_t i = 0; i < c->dkim.count; i++) {
 		const struct config_dkim *d = &c->dkim.items[i];
+		warn_of_open_key(c, i, out);
 		if (core_key_kind(d->key) == CORE_KEY_RSA && core_key_bits(d->key) < RSA_BITS)
 			sp_buf_printf(out, "dkim: the key of %s._domainkey.%s has %u bits; signers should use %d at least (RFC 8301 3.2)\n", d->selector,
 			              d->domain, core_key_bits(d->key), RSA_BITS);

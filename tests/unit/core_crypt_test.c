@@ -306,7 +306,7 @@ static void write_key(mode_t mode)
 static void not_loaded(const char *says, const char *also)
 {
 	struct sp_fail why = SP_FAIL_OK;
-	assert_null(core_key_load(path, &why));
+	assert_null(core_key_load(path, NULL, &why));
 	if (strstr(why.text, path) == NULL || strstr(why.text, says) == NULL || strstr(why.text, also) == NULL)
 		fail_msg("want %s, \"%s\" and \"%s\", got \"%s\"", path, says, also, why.text);
 }
@@ -315,10 +315,12 @@ static void files(void **state)
 {
 	(void)state;
 	not_loaded("no such file", "strictpost dkim keygen");
-	write_key(0600);
+	write_key(0640);
 	struct sp_fail why = SP_FAIL_OK;
-	struct core_key *k = core_key_load(path, &why);
+	unsigned mode = 0;
+	struct core_key *k = core_key_load(path, &mode, &why);
 	assert_non_null(k);
+	assert_int_equal(mode, 0640);
 	assert_int_equal(core_key_kind(k), CORE_KEY_ED25519);
 	core_key_unref(k);
 	assert_int_equal(truncate(path, 40), 0);

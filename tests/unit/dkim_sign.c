@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 	struct smtp_dkim_signer signers[SMTP_DKIM_SIGNERS_MAX];
 	for (size_t i = 0; i < count; i++) {
 		struct sp_fail why = SP_FAIL_OK;
-		signers[i] = (struct smtp_dkim_signer){ argv[3 + 3 * i], argv[4 + 3 * i], core_key_load(argv[5 + 3 * i], &why) };
+		signers[i] = (struct smtp_dkim_signer){ argv[3 + 3 * i], argv[4 + 3 * i], core_key_load(argv[5 + 3 * i], NULL, &why) };
 		if (signers[i].key == NULL) {
 			fprintf(stderr, "%s\n", why.text);
 			return 1;

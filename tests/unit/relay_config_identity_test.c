@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -103,7 +104,7 @@ static void test_identity_mistakes(void **state)
 
 /* ---- who signs ---- */
 
-static void write_file(const char *name, struct sp_str text)
+static void write_file(const char *name, struct sp_str text, mode_t mode)
 {
 	char path[100];
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
@@ -111,9 +112,10 @@ static void write_file(const char *name, struct sp_str text)
 	assert_non_null(f);
 	assert_int_equal(fwrite(text.p, 1, text.len, f), text.len);
 	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, mode), 0);
 }
 
-static void write_key(const char *name, enum core_key_kind kind, unsigned bits)
+static void write_key(const char *name, enum core_key_kind kind, unsigned bits, mode_t mode)
 {
 	struct sp_fail why;
 	struct core_key *k = core_key_generate(kind, bits, &why);
@@ -121,7 +123,7 @@ static void write_key(const char *name, enum core_key_kind kind, unsigned bits)
 	struct sp_buf pem;
 	sp_buf_init(&pem, 65536);
 	core_key_print(k, &pem);
-	write_file(name, sp_buf_str(&pem));
+	write_file(name, sp_buf_str(&pem), mode);
 	core_key_unref(k);
 	sp_buf_clear(&pem);
 }
@@ -130,17 +132,19 @@ static int make_keys(void **state)
 {
 	(void)state;
 	assert_non_null(mkdtemp(folder));
-	write_key("rsa.pem", CORE_KEY_RSA, 2048);
-	write_key("short.pem", CORE_KEY_RSA, 1024);
-	write_key("ed.pem", CORE_KEY_ED25519, 0);
-	write_file("no.pem", SP_STR("this is no key\n"));
+	write_key("rsa.pem", CORE_KEY_RSA, 2048, 0600);
+	write_key("short.pem", CORE_KEY_RSA, 1024, 0600);
+	write_key("ed.pem", CORE_KEY_ED25519, 0, 0400);
+	write_key("group.pem", CORE_KEY_ED25519, 0, 0640);
+	write_key("others.pem", CORE_KEY_ED25519, 0, 0604);
+	write_file("no.pem", SP_STR("this is no key\n"), 0600);
 	return 0;
 }
 
 static int remove_keys(void **state)
 {
 	(void)state;
-	static const char *const names[] = { "rsa.pem", "short.pem", "ed.pem", "no.pem" };
+	static const char *const names[] = { "rsa.pem", "short.pem", "ed.pem", "group.pem", "others.pem", "no.pem" };
 	char path[100];
 	for (size_t i = 0; i < SP_COUNT(names); i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
@@ -262,6 +266,8 @@ static void test_dkim_mistakes(void **state)
 #define NO_KEY "report: https reports go out, mailed ones do not: dkim has no key for the submitter example.com; make one: " \
 	"strictpost dkim keygen --domain example.com --selector tlsrpt\n"
 
+#define OPEN ", so others than its owner may read the private key; make the user that the relay runs as its owner, and the mode 0600\n"
+
 static const struct { const char *label, *file, *want; } warnings[] = {
 	{ "no key for the submitter", HOST, NO_KEY },
 	{ "a key for another domain", HOST "dkim: [{domain: relay.example.com, selector: s, key_file: @/ed.pem}]\n", NO_KEY },
@@ -270,6 +276,10 @@ static const struct { const char *label, *file, *want; } warnings[] = {
 	{ "a short key", HOST QUIET "dkim: [{domain: b.example, selector: s, key_file: @/short.pem}]\n",
 	  "dkim: the key of s._domainkey.b.example has 1024 bits; signers should use 2048 at least (RFC 8301 3.2)\n" },
 	{ "an Ed25519 key is not short", HOST QUIET "dkim: [{domain: b.example, selector: s, key_file: @/ed.pem}]\n", "" },
+	{ "a private key that its group may read", HOST QUIET "dkim: [{domain: b.example, selector: s, key_file: @/group.pem}]\n",
+	  "dkim: @/group.pem has mode 0640" OPEN },
+	{ "a private key that others may read, told once", HOST QUIET "dkim: [{domain: b.example, selector: s, key_file: @/others.pem}, "
+	  "{domain: c.example, selector: s, key_file: @/others.pem}]\n", "dkim: @/others.pem has mode 0604" OPEN },
 };
 
 static void test_warnings(void **state)
@@ -277,11 +287,13 @@ static void test_warnings(void **state)
 	(void)state;
 	for (size_t i = 0; i < SP_COUNT(warnings); i++) {
 		struct config *c = parse_keys(warnings[i].file);
+		char *want = with_folder(warnings[i].want);
 		struct sp_buf got;
 		sp_buf_init(&got, TEXT_MAX);
 		config_warnings(c, &got);
-		print_message("%s: want %s\n got %s\n", warnings[i].label, warnings[i].want, sp_buf_cstr(&got));
-		assert_string_equal(sp_buf_cstr(&got), warnings[i].want);
+		print_message("%s: want %s\n got %s\n", warnings[i].label, want, sp_buf_cstr(&got));
+		assert_string_equal(sp_buf_cstr(&got), want);
+		free(want);
 		sp_buf_clear(&got);
 		config_unref(c);
 	}
