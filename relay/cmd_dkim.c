@@ -61,13 +61,15 @@ static bool settle_names(struct request *r)
 	const char *domain = smtp_domain_ascii(sp_str_of(r->domain), &r->arena, &why);
 	if (domain == NULL)
 		return wrong("--domain is no domain: ", why);
+	if (strchr(domain, '.') == NULL || strchr(domain, '_'))        /* RFC 6376 3.5: two labels at least, of letters, digits and hyphens */
+		return wrong("--domain is a domain such as example.com, not ", domain);
 	r->domain = domain;
 	size_t behind = strlen("._domainkey.") + strlen(domain);
 	r->name = smtp_domain_ascii(sp_str_of(sp_arena_printf(&r->arena, "%s._domainkey.%s", r->selector, domain)), &r->arena, &why);
 	if (r->name == NULL)                            /* RFC 6376 3.1: a selector is made of labels */
 		return wrong("--selector is no part of a domain name: ", why);
 	r->selector = sp_arena_dup(&r->arena, sp_str_make(r->name, strlen(r->name) - behind));
-	return true;
+	return strchr(r->selector, '_') == NULL || wrong("--selector is made of letters, digits, hyphens and dots, not ", r->selector);
 }
 
 static bool settle_kind(struct request *r)

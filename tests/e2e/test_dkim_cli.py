@@ -183,6 +183,9 @@ def test_no_password_is_asked_for(tmp_path):
     (["keygen", *HOUSE, "--type", "ed25519", "--bits", "2048"], "--bits is for RSA"), (["keygen", *HOUSE, "more"], "one argument too many: more"),
     (["keygen", *HOUSE, "--key", "x"], "usage:"), (["keygen", "--domain", "a..b", "--selector", "s1"], "--domain is no domain"),
     (["keygen", "--domain", "example.com", "--selector", "../x"], "--selector is no part"),
+    (["keygen", "--domain", "example.com", "--selector", "a_b"], "--selector is made of"),         # as the configuration has it
+    (["keygen", "--domain", "a_b.example", "--selector", "s1"], "--domain is a domain such as"),
+    (["keygen", "--domain", "localhost", "--selector", "s1"], "--domain is a domain such as"),
     (["keygen", "--domain", "example.com", "--selector", "x" * 64], "--selector is no part"),
     (["record", *HOUSE], "--key"), (["record", "--key", "x"], "--domain"), (["record", *HOUSE, "--out", "x"], "usage:")])
 def test_wrong_usage(tmp_path, arguments, says):
