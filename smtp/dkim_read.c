@@ -235,11 +235,13 @@ static struct sp_str tag_value(struct sp_str list, struct sp_str tag)
 	return SP_STR("");
 }
 
-/* RFC 8616 4 lets d= and s= stand in U-labels as well. */
+/* RFC 8616 4 lets d= and s= stand in U-labels as well. A name without A-labels has no such form: then a header section full of them costs nothing. */
 static bool same_name(struct sp_str found, const char *name)
 {
 	char ascii[256];
-	return sp_str_eq_nocase(found, sp_str_of(name)) || (to_ascii(found, ascii) && sp_str_eq(sp_str_of(ascii), sp_str_of(name)));
+	if (sp_str_eq_nocase(found, sp_str_of(name)))
+		return true;
+	return strstr(name, "xn--") != NULL && to_ascii(found, ascii) && sp_str_eq(sp_str_of(ascii), sp_str_of(name));
 }
 
 bool smtp_dkim_is_signed(struct sp_str header, const char *domain, const char *selector)

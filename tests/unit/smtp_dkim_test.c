@@ -558,6 +558,8 @@ static void is_signed_rows(void **state)
 		if (smtp_dkim_is_signed(sp_str_of(rows[i].header), "example.com", "s1") != rows[i].want)
 			fail_msg("\"%s\": want %d", rows[i].header, rows[i].want);
 	assert_true(smtp_dkim_is_signed(SP_STR("DKIM-Signature: d=b\xc3\xbc" "cher.example; s=2024\r\n"), "xn--bcher-kva.example", "2024"));
+	/* a fullwidth e is no U-label, though mappings make an ASCII letter of it (RFC 5890 2.3.2.1) */
+	assert_false(smtp_dkim_is_signed(SP_STR("DKIM-Signature: d=\xef\xbd\x85xample.com; s=s1\r\n"), "example.com", "s1"));
 }
 
 int main(void)
