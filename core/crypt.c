@@ -207,7 +207,7 @@ static bool has_label(struct sp_str pem, const char *label)
 
 static void explain_pem(struct sp_str pem, bool encrypted, struct sp_fail *why)
 {
-	const char *what = "no private key in it: it begins with -----BEGIN PRIVATE KEY----- (PEM)";
+	const char *what = "no private key in it: in PEM, one begins with -----BEGIN PRIVATE KEY-----";
 	if (encrypted)
 		what = "this key is encrypted, and nobody types a password when the relay starts: take it off with "
 		       "openssl pkey -in OLD -out NEW";

@@ -25,6 +25,17 @@ static bool find_closed_folder(const char *path, char folder[PATH_ROOM])
 	return false;
 }
 
+/* Are its group's bits the ones that count for us? */
+static bool is_our_group(gid_t gid)
+{
+	gid_t groups[1024];                     /* in more than these: the first one decides */
+	int count = getgroups((int)SP_COUNT(groups), groups);
+	bool ours = gid == getegid();
+	for (int i = 0; i < count; i++)
+		ours |= groups[i] == gid;
+	return ours;
+}
+
 /* Of the file, or of the folder before it: its mode and owner, and the command that lets us in. */
 static void explain_access(const char *path, struct sp_fail *why)
 {
@@ -41,7 +52,7 @@ static void explain_access(const char *path, struct sp_fail *why)
 	if (st.st_uid == geteuid())
 		snprintf(mend, sizeof(mend), "chmod u+%s", bit);
 	else if (closed)                        /* others need the folder as well: it keeps its owner */
-		snprintf(mend, sizeof(mend), "chmod o+x");
+		snprintf(mend, sizeof(mend), "chmod %c+x", is_our_group(st.st_gid) ? 'g' : 'o');
 	else
 		snprintf(mend, sizeof(mend), "chown %u:%u", uid, gid);
 	sp_fail_set(why, SP_FAIL_STORE, "cannot read %s as uid %u: %s has mode %04o and owner %u; mend it with: %s %s", path, uid, at,

@@ -354,6 +354,11 @@ static void files_of_others(void **state)
 		snprintf(mend, sizeof(mend), "mode 0700 and owner 0; mend it with: chmod o+x %s", folder);
 		not_loaded("as uid 65534", mend);
 		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(chown(folder, 0, 65534), 0);           /* the bits for others do not count for its group */
+		assert_int_equal(seteuid(65534), 0);
+		snprintf(mend, sizeof(mend), "mode 0700 and owner 0; mend it with: chmod g+x %s", folder);
+		not_loaded("as uid 65534", mend);
+		assert_int_equal(seteuid(0), 0);
 		assert_int_equal(chown(folder, 65534, 65534) | chown(path, 65534, 65534), 0);
 		assert_int_equal(seteuid(65534), 0);
 	}
