@@ -3,6 +3,7 @@
 
 #include "core/base.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static void usage(FILE *to)
 	      "else /etc/strictpost/strictpost.yaml.\n", to);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	if (argc < 2) {
 		usage(stderr);
@@ -55,4 +56,13 @@ int main(int argc, char **argv)
 			return commands[i].run(argc - 1, argv + 1);
 	fprintf(stderr, "strictpost: there is no command '%s'; see strictpost --help\n", argv[1]);
 	return RELAY_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv);
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || status != RELAY_EXIT_OK)
+		return status;
+	fprintf(stderr, "strictpost: cannot write the answer to standard output: %s\n", strerror(errno));
+	return RELAY_EXIT_FAILED;
 }

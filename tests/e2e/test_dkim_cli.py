@@ -153,6 +153,14 @@ def test_a_disk_that_is_full_leaves_no_file(tmp_path):
     assert (status, out) == (1, "") and "File too large" in err and not path.exists()
 
 
+@pytest.mark.parametrize("arguments", [["keygen", *HOUSE], ["keygen", *HOUSE, "--json"], ["--help"]])
+def test_an_answer_that_cannot_be_written_is_no_success(tmp_path, arguments):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([BINARY, "dkim", *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120, cwd=tmp_path,
+                              env={**os.environ, **ENVIRONMENT}, text=True)
+    assert (done.returncode, done.stderr) == (1, "strictpost: cannot write the answer to standard output: No space left on device\n")
+
+
 def test_no_folder(tmp_path):
     status, out, err = run("keygen", *HOUSE, "--out", tmp_path / "no/key.pem")
     assert (status, out) == (1, "") and f"mkdir -p {tmp_path}/no" in err
