@@ -1,42 +1,14 @@
 """Every row of the design's policy table (but for the rows about TLSA): what is delivered, and how it is reported."""
 
-import ssl
-
 import pytest
 
 from evidence import failure, policy, same_message, untouched
-from lab.behaviour import Drop, Raw
+from faults import FAULTS, NO_TLS, make_faulty
 from lab.client import message
 from lab.oddhttps import answer
 from lab.tap import NXDOMAIN, REFUSED, SERVFAIL
 
-# What can be wrong with an MX host, how to make it so, and how RFC 8460 calls it.
-FAULTS = {
-    "no-starttls": (lambda world, name: world.honest(name).but(starttls=False), "starttls-not-supported"),
-    "starttls-refused": (lambda world, name: world.honest(name).but(on={"STARTTLS": "454 4.7.0 not now"}),
-                         "starttls-not-supported"),
-    "handshake-garbage": (lambda world, name: world.honest(name).but(on={"HANDSHAKE": Raw(b"this is not TLS\r\n" * 4)}),
-                          "validation-failure"),
-    "handshake-dropped": (lambda world, name: world.honest(name).but(on={"HANDSHAKE": Drop()}), "validation-failure"),
-    "old-tls": (lambda world, name: world.honest(name).but(tls_min=ssl.TLSVersion.TLSv1, tls_max=ssl.TLSVersion.TLSv1_1),
-                "validation-failure"),
-    "wrong-name": (lambda world, name: world.honest("other.example"), "certificate-host-mismatch"),
-    "name-in-cn-only": (lambda world, name: world.honest().but(certificate=world.ca.cn_only(name)),
-                        "certificate-host-mismatch"),
-    "expired": (lambda world, name: world.honest().but(certificate=world.ca.expired(name)), "certificate-expired"),
-    "not-yet-valid": (lambda world, name: world.honest().but(certificate=world.ca.not_yet_valid(name)),
-                      "certificate-not-trusted"),
-    "self-signed": (lambda world, name: world.honest().but(certificate=world.ca.self_signed(name)), "certificate-not-trusted"),
-    "other-ca": (lambda world, name: world.honest().but(certificate=world.other_ca.good(name)), "certificate-not-trusted"),
-    "no-intermediate": (lambda world, name: world.honest().but(certificate=world.ca.without_intermediate(name)),
-                        "certificate-not-trusted"),
-}
 faulty = pytest.mark.parametrize("fault", FAULTS)
-
-
-def make_faulty(world, domain, fault, label="mx1", preference=10):
-    build, result = FAULTS[fault]
-    return domain.mx(build(world, f"{label}.{domain}"), label, preference), result
 
 
 def deferred(relay, domain, host, queue_id):
@@ -213,7 +185,7 @@ def test_testing_delivers_and_tells_the_failure(world, relay, send, fault):
     queue_id = send(domain.user())
     [got] = host.wait_messages()
     assert same_message(got.data, message(), queue_id)
-    clear = fault in ("no-starttls", "starttls-refused", "handshake-garbage", "handshake-dropped")
+    clear = fault in NO_TLS
     assert (got.tls is None) == clear
     event = relay.wait_delivery(domain.name, result="delivered")
     assert (policy(event), failure(event)) == ("sts/testing", result)

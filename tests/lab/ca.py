@@ -52,7 +52,7 @@ class CertificateAuthority:
         return self.issue(names, start=-30 * DAY, end=-DAY)
 
     def not_yet_valid(self, *names):
-        return self.issue(names, start=DAY, end=30 * DAY)
+        return self.issue(names, start=20 * DAY, end=40 * DAY)
 
     def cn_only(self, name):
         """The name stands in the subject's common name, where nobody may look for it any more."""
