@@ -9,11 +9,13 @@ import sys
 import tempfile
 from dataclasses import replace
 
-from bench import meter, table
+from bench import meter, reporting, table
 from bench.internet import Internet
+from bench.reporting import REPORTING
 from bench.scenario import SCENARIOS, Failed, Scenario, measure, measure_rig
 from bench.systems import SYSTEMS
 from lab.process import NotReady
+from lab.reportsink import ReportSink
 
 # File systems that keep nothing.
 NOT_A_DISK = {"tmpfs", "ramfs"}
@@ -22,12 +24,12 @@ NOT_A_DISK = {"tmpfs", "ramfs"}
 def parse(argv):
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=(
         "Measures strictpost against Postfix with postfix-mta-sts-resolver: same load, same sink, same disk."))
-    parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME",
-                        help=f"only these, may be repeated: {', '.join(SCENARIOS)}")
+    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, *REPORTING], metavar="NAME",
+                        help=f"only these, may be repeated: {', '.join([*SCENARIOS, *REPORTING])}")
     parser.add_argument("--system", action="append", choices=SYSTEMS, metavar="NAME",
                         help=f"only these, may be repeated: {', '.join(SYSTEMS)}")
     parser.add_argument("--count", type=int, default=5000,
-                        help="messages of a scenario; of 1 MiB a twenty-fifth of that (%(default)s)")
+                        help="messages of a scenario; of 1 MiB a twenty-fifth of that; of rows and domains to report twenty times that (%(default)s)")
     parser.add_argument("--sessions", type=int, default=50, help="client sessions (%(default)s)")
     parser.add_argument("--repeat", type=int, default=1, help="measure so often, keep the median (%(default)s)")
     parser.add_argument("--concurrency", type=int, default=50,
@@ -100,7 +102,7 @@ class Bench:
         """Each system in turn, as often as asked; the median of each."""
         runs = {}
         for turn in range(self.options.repeat):
-            for name in self.options.system or SYSTEMS:
+            for name in self.options.system or scenario.systems:
                 label = f"{scenario.name}, {name}, {turn + 1} of {self.options.repeat}"
                 runs.setdefault(name, []).append(measure(
                     SYSTEMS[name], scenario, self.internet, self.fresh(), self.options,
@@ -109,13 +111,14 @@ class Bench:
 
     def run(self, show):
         """All that was asked for; `show` gets each part's lines as soon as they are there."""
-        names = self.options.scenario or SCENARIOS
-        chosen = [SCENARIOS[name] for name in names]
-        chosen = [replace(s, count=max(1, s.count * self.options.count // 5000)) for s in chosen]
+        names = self.options.scenario or [*SCENARIOS, *REPORTING]
+        part = self.options.count / 5000
+        chosen = [SCENARIOS[name] for name in names if name in SCENARIOS]
+        chosen = [replace(s, count=max(1, int(s.count * part))) for s in chosen]
         result = {"disk_sync_ms": meter.sync_ms(self.folder), "scenarios": {}, "met": True}
         show([f"disk: {file_system(self.folder)}, {result['disk_sync_ms']:.2f} ms to write and sync 4 KiB"])
-        self.internet = Internet(f"{self.folder}/internet", max(s.domains for s in chosen), self.progress)
-        if not self.options.no_rig:
+        self.internet = Internet(f"{self.folder}/internet", max((s.domains for s in chosen), default=0), self.progress)
+        if chosen and not self.options.no_rig:
             result["rig"] = self.rig()
             result["met"] &= table.rig_bar(result["rig"])[0]
             show(table.rig_lines(result["rig"]))
@@ -123,6 +126,13 @@ class Bench:
             found = result["scenarios"][scenario.name] = self.scenario(scenario)
             result["met"] &= all(met for met, _ in table.bars(scenario, found))
             show(table.scenario_lines(scenario, found))
+        sink = ReportSink()
+        for scenario in [REPORTING[name].scaled(part) for name in names if name in REPORTING]:
+            found = result["scenarios"][scenario.name] = reporting.measure(
+                scenario, self.options.binary, self.fresh(), self.internet, sink, self.progress)
+            result["met"] &= all(met for met, _ in reporting.bars(found))
+            show(reporting.lines(scenario, found))
+        sink.stop()
         return result
 
     def stop(self):

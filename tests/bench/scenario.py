@@ -26,12 +26,15 @@ class Scenario:
     size: int
     count: int
     bar: float
+    systems: tuple = ("postfix", "strictpost")
 
+
+COUNTING = ("postfix", "strictpost", "uncounted")
 
 SCENARIOS = {s.name: s for s in (
-    Scenario("one", "1 domain under enforce, 4 KiB", 1, "d", 4 * KIB, 5000, 5),
+    Scenario("one", "1 domain under enforce, 4 KiB", 1, "d", 4 * KIB, 5000, 5, COUNTING),
     Scenario("hundred", "100 domains under enforce, 4 KiB", 100, "d", 4 * KIB, 5000, 5),
-    Scenario("thousand", "1000 domains under enforce, all cold, 4 KiB", 1000, "d", 4 * KIB, 5000, 3),
+    Scenario("thousand", "1000 domains under enforce, all cold, 4 KiB", 1000, "d", 4 * KIB, 5000, 3, COUNTING),
     Scenario("nopolicy", "1 domain without policy, 4 KiB", 1, "n", 4 * KIB, 5000, 5),
     Scenario("large", "1 domain under enforce, 1 MiB", 1, "d", MIB, 200, 3),
 )}

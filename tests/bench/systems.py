@@ -130,6 +130,7 @@ class Strictpost:
     """strictpost with its defaults, but for what names the private internet."""
 
     name = "strictpost"
+    reports = True
 
     def __init__(self, folder, ca_file, environment, options):
         os.makedirs(f"{folder}/state", mode=0o700)
@@ -140,6 +141,7 @@ class Strictpost:
             "tls": {"ca_file": ca_file},
             "delivery": {"allow_private": ["127.0.0.0/8"]},
             "admin": {"socket": f"{folder}/control.sock"},
+            "report": {"enabled": self.reports},
         }))
         self.process = Process([options.binary, "run", "--config", f"{folder}/strictpost.yaml"],
                                f"{folder}/strictpost.log", env=environment)
@@ -155,7 +157,14 @@ class Strictpost:
         return self.process.tail()
 
 
-SYSTEMS = {system.name: system for system in (Postfix, Strictpost)}
+class Uncounted(Strictpost):
+    """The same without the ledger of sessions: what counting costs."""
+
+    name = "uncounted"
+    reports = False
+
+
+SYSTEMS = {system.name: system for system in (Postfix, Strictpost, Uncounted)}
 
 
 def write(path, text):
