@@ -187,9 +187,10 @@ static void on_read_end(struct core_conn *c, int err)
 	if (c->write_error != 0 || err != UV_EOF) {
 		conn_net_fail(&why, err != UV_EOF ? err : c->write_error, "connection to", &c->remote);
 	} else if (c->phase != CONN_CLEAR) {
-		/* Without close_notify whoever cut the line could have cut the data (RFC 8446 6.1). */
+		/* Without close_notify whoever cut the line could have cut the data (RFC 8446 6.1). In the handshake it is chance whether a peer that goes away is
+		 * seen to end the connection or to reset it: one word for both. */
 		char peer[SP_ADDR_TEXT];
-		sp_fail_tls(&why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "truncated",
+		sp_fail_tls(&why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, c->phase == CONN_HANDSHAKE ? "lost" : "truncated",
 		            "%s ended the connection %s", sp_addr_str(&c->remote, peer),
 		            c->phase == CONN_HANDSHAKE ? "during the TLS handshake" : "without closing TLS");
 	}

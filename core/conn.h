@@ -22,7 +22,7 @@ struct core_conn_ops {
 	/* The handshake ended; *why is not failed when it succeeded. After a failure only close is left, or finish, which
 	 * lets our alert arrive although the peer is still sending. Whatever ends a handshake (alert, lost connection,
 	 * deadline) is told here and not by on_end: kind TLS, validation-failure, with reason the peer's alert
-	 * ("alert-handshake-failure") or OpenSSL's words ("wrong-version-number"), "lost", "truncated" or "timeout". */
+	 * ("alert-handshake-failure") or OpenSSL's words ("wrong-version-number"), "lost" or "timeout". */
 	void (*on_tls)(void *owner, const struct sp_fail *why);
 	/* All that was sent has gone to the kernel. NULL: not interested. */
 	void (*on_drained)(void *owner);

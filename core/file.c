@@ -35,6 +35,8 @@ static void queue_job(struct core_loop *l, uv_work_t *work, uv_work_cb run, uv_a
 struct piece {
 	struct sp_link link;            /* in writer.queued, then in writer.writing */
 	struct sp_buf data;
+	bool patch;                     /* goes to `offset`, not to the end */
+	size_t offset;
 };
 
 struct core_file_writer {
@@ -45,6 +47,7 @@ struct core_file_writer {
 	bool finishing, aborted;        /* the owner said so */
 	bool finished;                  /* the sealing job has ended */
 	struct sp_link queued;          /* pieces for the next job */
+	size_t given;                   /* octets of the file so far, in the end */
 	size_t unwritten;
 	void (*drained)(void *owner);
 	void *drained_owner;
@@ -67,18 +70,25 @@ static void pool_open(struct core_file_writer *w)
 		w->created = true;
 }
 
-/* Writes one piece after another from the front of `writing`, as many as a call takes. Progress is kept by consuming. */
-static bool pool_write_some(struct core_file_writer *w)
+/* As many pieces for the end of the file as one call takes. */
+static ssize_t append_pieces(struct core_file_writer *w)
 {
 	struct iovec iov[PIECES_A_CALL];
 	int count = 0;
 	SP_LIST_EACH(&w->writing, l) {
 		struct piece *p = sp_container_of(l, struct piece, link);
-		iov[count++] = (struct iovec){ p->data.p, p->data.len };
-		if (count == PIECES_A_CALL)
+		if (p->patch || count == PIECES_A_CALL)
 			break;
+		iov[count++] = (struct iovec){ p->data.p, p->data.len };
 	}
-	ssize_t n = writev(w->fd, iov, count);
+	return writev(w->fd, iov, count);
+}
+
+/* Writes one piece after another from the front of `writing`. Progress is kept by consuming. */
+static bool pool_write_some(struct core_file_writer *w)
+{
+	struct piece *first = sp_container_of(sp_list_first(&w->writing), struct piece, link);
+	ssize_t n = first->patch ? pwrite(w->fd, first->data.p, first->data.len, (off_t)first->offset) : append_pieces(w);
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n < 0) {
@@ -90,6 +100,7 @@ static bool pool_write_some(struct core_file_writer *w)
 		struct piece *p = sp_container_of(sp_list_first(&w->writing), struct piece, link);
 		if (left < p->data.len) {
 			sp_buf_consume(&p->data, left);
+			p->offset += left;
 			break;
 		}
 		left -= p->data.len;
@@ -240,7 +251,7 @@ struct core_file_writer *core_file_create(struct core_loop *l, const char *path)
 	return w;
 }
 
-void core_file_write(struct core_file_writer *w, struct sp_buf *data)
+static void queue_piece(struct core_file_writer *w, struct sp_buf *data, bool patch, size_t offset)
 {
 	sp_assert(!w->finishing && !w->aborted);
 	bool dead = !w->busy && sp_failed(&w->why);     /* it is told by finish */
@@ -250,10 +261,24 @@ void core_file_write(struct core_file_writer *w, struct sp_buf *data)
 	}
 	struct piece *p = sp_alloc(sizeof(*p));
 	p->data = *data;
+	p->patch = patch;
+	p->offset = offset;
 	sp_buf_init(data, data->max);
 	sp_list_push_back(&w->queued, &p->link);
 	w->unwritten += p->data.len;
 	advance(w);
+}
+
+void core_file_write(struct core_file_writer *w, struct sp_buf *data)
+{
+	w->given += data->len;
+	queue_piece(w, data, false, 0);
+}
+
+void core_file_patch(struct core_file_writer *w, size_t offset, struct sp_buf *data)
+{
+	sp_assert(offset <= w->given && data->len <= w->given - offset);
+	queue_piece(w, data, true, offset);
 }
 
 size_t core_file_unwritten(const struct core_file_writer *w)

@@ -11,6 +11,8 @@
 struct core_file_writer;
 struct core_file_writer *core_file_create(struct core_loop *l, const char *path);        /* opens on the pool; errors come by finish */
 void core_file_write(struct core_file_writer *w, struct sp_buf *data);                   /* takes the bytes over, leaves `data` empty */
+/* The same over octets that were given before, from `offset` on: none of them may lie behind what core_file_write() has had so far. */
+void core_file_patch(struct core_file_writer *w, size_t offset, struct sp_buf *data);
 size_t core_file_unwritten(const struct core_file_writer *w);                            /* octets not yet written: pause the source over a limit */
 /* Writes the rest, fsyncs the file, then its folder, closes. One call of `done`, later; *why failed() when any step did (then the
  * file is unlinked). Frees the writer.

@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "relay/route.h"
+#include "relay/sign.h"
 #include "smtp/header.h"
 
 #include <stdio.h>
@@ -69,6 +70,7 @@ static struct queue_message *compose(struct shard *s, const struct queue_message
 		d.original_body = sp_str_make(NULL, 0);
 		smtp_dsn_write(&d, &text);
 	}
+	sign_message(s->config, m->name, &text);
 	struct queue_message *dsn = as_message(s, id, &text);
 	queue_store_in_hand(s->relay->store, s->index, 0);
 	struct sp_log l;

@@ -51,7 +51,7 @@ struct storing {
 	struct sp_arena arena;                  /* of the recipients' strings */
 	struct queue_recipient *recipients;
 	size_t count;
-	char *sender, *client, *helo;
+	char *sender, *client, *helo, *dkim;
 };
 
 static const struct core_conn_ops conn_ops;
@@ -252,6 +252,7 @@ static void free_storing(struct storing *st)
 	free(st->sender);
 	free(st->client);
 	free(st->helo);
+	free(st->dkim);
 	free(st);
 }
 
@@ -265,6 +266,7 @@ static void log_accepted(const struct storing *st)
 	sp_log_int(&l, "recipients", (int64_t)st->count);
 	sp_log_cstr(&l, "to", st->count == 1 ? st->recipients[0].address : NULL);
 	sp_log_int(&l, "size", (int64_t)st->message->size);
+	sp_log_cstr(&l, "dkim", st->dkim);
 	sp_log_end(&l);
 }
 
@@ -332,6 +334,7 @@ static void on_body(void *owner, const struct intake_result *r)
 		free_storing(st);
 		return;
 	}
+	st->dkim = sp_strdup(r->signed_by);
 	struct queue_message fields = { .id = st->id, .kind = QUEUE_MAIL, .arrived_ms = st->arrived_ms, .sender = st->sender,
 	                                .client = st->client, .size = r->size, .header_len = r->header_len, .eight_bit = r->eight_bit,
 	                                .body = r->body };

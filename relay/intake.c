@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/date.h"
 #include "core/file.h"
+#include "relay/sign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +19,14 @@ struct intake {
 	struct smtp_header_scan scan;
 	struct sp_buf buf;              /* all of it; or, with a file, what has not been given to it yet */
 	size_t trace_len;               /* octets of our Received field, at the start */
+	size_t sign_len;                /* octets of the signatures behind it */
 	size_t added_len;               /* octets of Date and Message-ID that were missing */
 	size_t counted;                 /* of buf, in sp_body_memory() */
 	uint64_t size;                  /* octets so far, ours included */
 	bool header_done, eight_bit;
-	bool ends_in_crlf, ends_in_cr;
+	bool any, ends_in_crlf, ends_in_cr;     /* of the content */
+	bool too_big;                   /* for what limits.message_size was when it began */
+	struct sign *sign;              /* NULL: nobody signs it */
 	struct core_file_writer *file;  /* or NULL: in memory */
 	char *path;
 	void (*done)(void *owner, const struct intake_result *r);
@@ -35,7 +39,7 @@ struct intake *intake_new(struct shard *s, uint64_t id, const struct smtp_receiv
 	i->shard = s;
 	i->id = id;
 	smtp_header_scan_init(&i->scan);
-	sp_buf_init(&i->buf, (size_t)s->config->limits.message_size + SMTP_HEADER_MAX + TRACE_MAX);
+	sp_buf_init(&i->buf, (size_t)s->config->limits.message_size + SMTP_HEADER_MAX + TRACE_MAX + SIGN_FIELDS_MAX);
 	smtp_add_received(&i->buf, received);
 	i->trace_len = i->buf.len;
 	i->size = i->buf.len;
@@ -52,6 +56,7 @@ static void release(struct intake *i)
 {
 	sp_buf_clear(&i->buf);
 	count_memory(i);
+	sign_free(i->sign);
 	free(i->path);
 	free(i);
 }
@@ -69,23 +74,52 @@ static void missing_fields(const struct intake *i, struct sp_buf *out)
 		sp_buf_adds(out, "\r\n");       /* what follows is no field */
 }
 
-/* The end of the header section is in the buffer: puts what is missing there. */
+/* Puts `fields` into the buffer at `at`. Returns their length. */
+static size_t insert(struct intake *i, size_t at, const struct sp_buf *fields)
+{
+	if (fields->len == 0)
+		return 0;
+	char *room = sp_buf_room(&i->buf, fields->len);
+	sp_assert(room);                        /* intake_new() counted it in; the engine refuses what is larger than limits.message_size */
+	size_t tail = i->buf.len - at;
+	sp_buf_wrote(&i->buf, fields->len);
+	memmove(i->buf.p + at + fields->len, i->buf.p + at, tail);
+	memcpy(i->buf.p + at, fields->p, fields->len);
+	i->size += fields->len;
+	return fields->len;
+}
+
+/* The header section is as it will be sent. What came behind it is the beginning of the body. */
+static void begin_signing(struct intake *i, size_t header_len)
+{
+	if (i->shard->config->dkim.count == 0 || !i->scan.has_from)
+		return;
+	char name[QUEUE_ID_TEXT];
+	struct sp_buf fields;
+	sp_buf_init(&fields, SIGN_FIELDS_MAX);
+	struct sp_str own = sp_str_from(sp_buf_str(&i->buf), i->trace_len);
+	i->sign = sign_begin(i->shard->config, sp_str_make(own.p, header_len), queue_id_str(i->id, name), &fields);
+	if (i->sign) {
+		struct sp_str body = sp_str_from(own, header_len);
+		bool separated = sp_take_prefix(&body, SP_STR("\r\n"));
+		sp_assert(separated);           /* there are CRLF lines only: smtp/content.h */
+		sign_body(i->sign, body);
+		i->sign_len = insert(i, i->trace_len, &fields);
+	}
+	sp_buf_clear(&fields);
+}
+
+/* The end of the header section is in the buffer: puts what is missing there, and the signatures in front. */
 static void complete_header(struct intake *i)
 {
 	struct sp_buf fields;
 	sp_buf_init(&fields, TRACE_MAX);
 	missing_fields(i, &fields);
-	size_t at = i->trace_len + i->scan.len, tail = i->buf.len - at;
-	char *room = sp_buf_room(&i->buf, fields.len);
-	if (room && fields.len > 0) {
-		sp_buf_wrote(&i->buf, fields.len);
-		memmove(i->buf.p + at + fields.len, i->buf.p + at, tail);
-		memcpy(i->buf.p + at, fields.p, fields.len);
-		i->added_len = fields.len;
-		i->size += fields.len;
-	}
+	i->added_len = insert(i, i->trace_len + i->scan.len, &fields);
+	size_t line = i->scan.separated ? 0 : 2;        /* the empty line that we added is none of the section's */
 	sp_buf_clear(&fields);
 	i->header_done = true;
+	begin_signing(i, i->scan.len + i->added_len - line);
 }
 
 static bool has_eight_bit(struct sp_str s)
@@ -140,10 +174,12 @@ static void note_end(struct intake *i, struct sp_str content)
 
 void intake_add(struct intake *i, struct sp_str content)
 {
-	if (i->scan.too_long)           /* refused at the end; nothing of it is kept */
+	if (i->scan.too_long || i->too_big)     /* refused at the end */
 		return;
 	sp_buf_add(&i->buf, content);
+	i->too_big |= sp_buf_failed(&i->buf);
 	i->size += content.len;
+	i->any |= content.len > 0;
 	i->eight_bit = i->eight_bit || has_eight_bit(content);
 	note_end(i, content);
 	if (!i->header_done) {
@@ -152,6 +188,8 @@ void intake_add(struct intake *i, struct sp_str content)
 			sp_buf_clear(&i->buf);
 		else if (i->scan.done)
 			complete_header(i);
+	} else if (i->sign) {
+		sign_body(i->sign, content);
 	}
 	if (i->file == NULL && belongs_in_file(i))
 		open_file(i);
@@ -176,6 +214,8 @@ const char *intake_refusal(const struct intake *i)
 {
 	if (i->scan.too_long)
 		return "552 5.3.4 Header section larger than 1 MiB";
+	if (i->too_big)
+		return "552 5.3.4 Message too big";
 	if (i->scan.received > SMTP_RECEIVED_MAX)
 		return "554 5.4.6 Too many hops: more than 100 Received fields, this looks like a loop";
 	return NULL;
@@ -183,8 +223,8 @@ const char *intake_refusal(const struct intake *i)
 
 static void fill_result(const struct intake *i, struct intake_result *r)
 {
-	*r = (struct intake_result){ .size = i->size, .header_len = (uint32_t)(i->trace_len + i->scan.len + i->added_len),
-	                             .eight_bit = i->eight_bit };
+	*r = (struct intake_result){ .size = i->size, .header_len = (uint32_t)(i->trace_len + i->sign_len + i->scan.len + i->added_len),
+	                             .eight_bit = i->eight_bit, .signed_by = sign_by(i->sign) };
 }
 
 static void on_written(void *owner, const struct sp_fail *why)
@@ -202,16 +242,30 @@ static void on_written(void *owner, const struct sp_fail *why)
 	shard_op_end(s);                        /* last: done() may begin the next operation, and the shard must not end between the two */
 }
 
+/* Over the fields that were written without their values. */
+static void put_signatures(struct intake *i)
+{
+	struct sp_buf fields;
+	sp_buf_init(&fields, SIGN_FIELDS_MAX);
+	sign_finish(i->sign, &fields);
+	sp_assert(fields.len == i->sign_len);
+	if (i->file)
+		core_file_patch(i->file, i->trace_len, &fields);
+	else
+		memcpy(i->buf.p + i->trace_len, fields.p, fields.len);
+	sp_buf_clear(&fields);
+}
+
 void intake_finish(struct intake *i, void (*done)(void *owner, const struct intake_result *r), void *owner)
 {
+	if (i->any && !i->ends_in_crlf)         /* by BDAT a message may end as it likes; by DATA it cannot go on so */
+		intake_add(i, SP_STR("\r\n"));
 	if (!i->header_done) {
 		smtp_header_scan_finish(&i->scan);
 		complete_header(i);
 	}
-	if (!i->ends_in_crlf && i->size > i->trace_len + i->added_len) {        /* by BDAT a message may end as it likes; by DATA it cannot go on so */
-		sp_buf_adds(&i->buf, "\r\n");
-		i->size += 2;
-	}
+	if (i->sign)
+		put_signatures(i);
 	if (i->file) {
 		i->done = done;
 		i->owner = owner;

@@ -1,5 +1,7 @@
-/* relay/intake.h - the content of one message while it comes in: trace fields first, then the octets, in memory while small and in a
- * file of the spool past limits.inline_body (or sooner, when memory is short). On the shard's thread. */
+/* relay/intake.h - the content of one message while it comes in: trace field first, our signatures (RFC 6376) where `dkim:` has a key for its author's
+ * domain, then the octets, in memory while small and in a file of the spool past limits.inline_body (or sooner, when memory is short). The header
+ * section (1 MiB at most) is in memory until it is complete, so every one can be signed; mail that nobody signs costs nothing more.
+ * On the shard's thread. */
 #ifndef RELAY_INTAKE_H
 #define RELAY_INTAKE_H
 
@@ -25,6 +27,7 @@ struct intake_result {
 	uint64_t size;
 	uint32_t header_len;
 	bool eight_bit;
+	const char *signed_by;          /* "example.com/s1,example.com/s2", or ""; lent */
 	struct sp_fail fail;
 };
 /* The message is complete: one call of `done`, at once (in memory) or later (synced file). Frees the intake. */

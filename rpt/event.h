@@ -20,6 +20,20 @@ enum { RPT_POLICY_TYPE_COUNT = 0 RPT_POLICY_TYPES(X) };
 const char *rpt_policy_type_str(enum rpt_policy_type t);
 bool rpt_policy_type_parse(struct sp_str s, enum rpt_policy_type *out);
 
+/* The reason (RFC 8460 4.3 leaves its words to us; they are stable, and tests/e2e/test_ledger.py has most of them):
+ *   starttls-not-supported  starttls-not-offered, starttls-refused (4yz, 5yz), ehlo-refused (under enforce)
+ *   validation-failure      mx-mismatch: the MX host is not listed in the policy
+ *                           starttls-injection, starttls-broken: octets behind the reply to STARTTLS; no reply at all
+ *                           lost, timeout: before the handshake was through
+ *                           alert-NAME: the peer's TLS alert (RFC 8446 6, "alert-protocol-version"), alert-NUMBER where it has no name
+ *                           wrong-version-number and other words of OpenSSL: what the peer sent is no TLS
+ *                           tls-version: older than tls.verified_min (mode testing); no-certificate; tls-setup: our own fault
+ *                           X509_V_ERR_CERT_REVOKED, _CERT_CHAIN_TOO_LONG, _UNSPECIFIED
+ *   certificate-*           OpenSSL's name of the fault, as in the RFC's example: X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_HOSTNAME_MISMATCH
+ *   sts-policy-fetch-error  dns, refused, unreachable, lost, timeout, private-address, alert-NAME, http-status-NNN, redirect, media-type, encoding, body-too-large,
+ *                           no-response, and the words of core/httpresp.c for what is no HTTP
+ *   sts-policy-invalid      policy-syntax
+ *   sts-webpki-invalid      X509_V_ERR_..., as above */
 struct rpt_event {
 	int64_t at_s;                   /* Unix time at which the session reached its conclusion: it names the day */
 	enum rpt_policy_type policy_type;

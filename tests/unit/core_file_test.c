@@ -145,6 +145,43 @@ static void test_written_is_read(void **state)
 	sp_buf_clear(&x.got);
 }
 
+static void patch_text(struct core_file_writer *w, size_t offset, const char *text)
+{
+	struct sp_buf b;
+	sp_buf_init(&b, 1 << 20);
+	sp_buf_adds(&b, text);
+	core_file_patch(w, offset, &b);
+	assert_null(b.p);
+}
+
+/* Between writes, before and after the pool has had them: the end of the file stays where it is. */
+static void test_patched(void **state)
+{
+	(void)state;
+	for (int turns = 0; turns < 2; turns++) {
+		struct core_file_writer *w = core_file_create(loop, path);
+		write_text(w, "0123456789", 10);
+		patch_text(w, 5, "FIVE..");
+		write_text(w, "abc", 1);
+		if (turns)
+			core_loop_run(loop);
+		patch_text(w, 0, "zero");
+		patch_text(w, 99, "XYZW");              /* up to the very end, over two pieces */
+		patch_text(w, 50, "");
+		write_text(w, "end", 1);
+		assert_true(core_file_unwritten(w) > 0);
+		finish(w);
+		assert_false(sp_failed(&finished.why));
+		struct reading x;
+		read_all(&x, path, 1000);
+		assert_int_equal(x.got.len, 106);
+		assert_memory_equal(x.got.p, "zero4FIVE..123456789", 20);
+		assert_memory_equal(x.got.p + 90, "012345678XYZWend", 16);
+		sp_buf_clear(&x.got);
+		unlink(path);
+	}
+}
+
 static void test_empty_file(void **state)
 {
 	(void)state;
@@ -302,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		TEST(test_written_is_read),
+		TEST(test_patched),
 		TEST(test_empty_file),
 		TEST(test_existing_file_is_not_touched),
 		TEST(test_missing_folder),
