@@ -183,7 +183,7 @@ static void print_text(const struct request *r, const struct core_key *key, cons
 	printf("\nPublish this TXT record, so that receivers can verify what the key signs: mail and TLS reports. As a line of a zone file:\n\n%s\n\n"
 	       "The same for a form: the name is %s, the type TXT, the value\n\n%s\n", sp_buf_cstr(&a->zone), r->name, sp_buf_cstr(&a->value));
 	printf("\nOr, for a key that signs TLS reports and nothing else, publish this one (s=tlsrpt, RFC 8460 3). Other mail that is signed with it does\n"
-	       "not verify, so such a key needs a selector of its own:\n\n%s\n\nThe value alone:\n\n%s\n",
+	       "not verify, so such a key needs a selector of its own, and `use: reports` behind its key_file in the configuration:\n\n%s\n\nThe value alone:\n\n%s\n",
 	       sp_buf_cstr(&a->report_zone), sp_buf_cstr(&a->report_value));
 	printf("\nOnce the record can be seen in DNS, add this to the configuration. The entry for the domain that submits reports (report.submitter)\n"
 	       "signs these too:\n\n%s", sp_buf_cstr(&a->config));

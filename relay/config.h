@@ -25,11 +25,15 @@ struct config_route {
 	uint16_t via_port;
 };
 
+/* What a key signs. A key whose record says s=tlsrpt (RFC 8460 3) proves reports and nothing else: it is not for other mail. */
+enum config_dkim_use { CONFIG_DKIM_ALL, CONFIG_DKIM_MAIL, CONFIG_DKIM_REPORTS };
+
 /* Who signs for a domain (RFC 6376): each entry of the domain adds one signature, so that an RSA and an Ed25519 key may stand beside each other. */
 struct config_dkim {
 	char *domain;                           /* A-labels, lower case: d=, and the domain of the From field that it is for */
 	char *selector;                         /* s= */
 	char *key_file;
+	enum config_dkim_use use;
 	struct core_key *key;                   /* one ref; read with the configuration */
 	unsigned key_mode;                      /* permission bits of the file then: 0600 */
 };
@@ -107,8 +111,8 @@ void config_warnings(const struct config *c, struct sp_buf *out);
 struct queue_retry config_retry(const struct config *c);
 
 const struct config_identity *config_report_identity(const struct config *c);
-/* The signers for mail of `domain` (lower case, A-labels): writes up to `max` of them, returns how many. */
+/* The signers for `domain` (lower case, A-labels), `use` being mail or reports: writes up to `max` of them, returns how many. */
 struct smtp_dkim_signer;
-size_t config_dkim_signers(const struct config *c, const char *domain, struct smtp_dkim_signer *out, size_t max);
+size_t config_dkim_signers(const struct config *c, const char *domain, enum config_dkim_use use, struct smtp_dkim_signer *out, size_t max);
 
 #endif

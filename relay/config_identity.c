@@ -98,7 +98,7 @@ void config_warnings(const struct config *c, struct sp_buf *out)
 			sp_buf_printf(out, "dkim: the key of %s._domainkey.%s has %u bits; signers should use %d at least (RFC 8301 3.2)\n", d->selector,
 			              d->domain, core_key_bits(d->key), RSA_BITS);
 	}
-	if (c->report.enabled && config_dkim_signers(c, c->identity.submitter, &one, 1) == 0)
+	if (c->report.enabled && config_dkim_signers(c, c->identity.submitter, CONFIG_DKIM_REPORTS, &one, 1) == 0)
 		sp_buf_printf(out, "report: https reports go out, mailed ones do not: dkim has no key for the submitter %s; make one: "
 		              "strictpost dkim keygen --domain %s --selector tlsrpt\n", c->identity.submitter, c->identity.submitter);
 }

@@ -233,7 +233,7 @@ static void read_route(struct conf_reader *r, yaml_node_t *item)
 
 /* --- dkim --- */
 
-#define DKIM_KEYS " domain selector key_file"
+#define DKIM_KEYS " domain selector key_file use"
 #define DNS_NAME_MAX 253
 
 /* Letters, digits, hyphens and dots (RFC 6376 3.1, 3.5: sub-domain of RFC 5321): A-labels in lower case, NULL with *why. */
@@ -283,6 +283,19 @@ static void set_dkim_key(struct conf_reader *r, struct config_dkim *d, yaml_node
 		conf_problem(r, value, "dkim.key_file: %s", why.text);
 }
 
+static const char *const dkim_uses[] = { [CONFIG_DKIM_ALL] = "all", [CONFIG_DKIM_MAIL] = "mail", [CONFIG_DKIM_REPORTS] = "reports" };
+
+static void set_dkim_use(struct conf_reader *r, struct config_dkim *d, yaml_node_t *value)
+{
+	for (size_t i = 0; i < SP_COUNT(dkim_uses); i++) {
+		if (value->type == YAML_SCALAR_NODE && sp_str_eq_nocase(conf_scalar(value), sp_str_of(dkim_uses[i]))) {
+			d->use = (enum config_dkim_use)i;
+			return;
+		}
+	}
+	conf_problem(r, value, "dkim.use: takes all, mail or reports");
+}
+
 static bool read_dkim_key(struct conf_reader *r, void *item, struct sp_str key, yaml_node_t *value)
 {
 	if (sp_str_eq(key, SP_STR("domain")))
@@ -291,6 +304,8 @@ static bool read_dkim_key(struct conf_reader *r, void *item, struct sp_str key, 
 		set_dkim_selector(r, item, value);
 	else if (sp_str_eq(key, SP_STR("key_file")))
 		set_dkim_key(r, item, value);
+	else if (sp_str_eq(key, SP_STR("use")))
+		set_dkim_use(r, item, value);
 	else
 		return false;
 	return true;
@@ -350,16 +365,16 @@ static void print_dkim(const struct config *c, struct sp_buf *out)
 		const struct config_dkim *d = &c->dkim.items[i];
 		sp_buf_printf(out, "  - {domain: \"%s\", selector: \"%s\", key_file: ", d->domain, d->selector);
 		conf_print_string(d->key_file, out);
-		sp_buf_adds(out, "}\n");
+		sp_buf_printf(out, ", use: %s}\n", dkim_uses[d->use]);
 	}
 }
 
-size_t config_dkim_signers(const struct config *c, const char *domain, struct smtp_dkim_signer *out, size_t max)
+size_t config_dkim_signers(const struct config *c, const char *domain, enum config_dkim_use use, struct smtp_dkim_signer *out, size_t max)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < c->dkim.count && n < max; i++) {
 		const struct config_dkim *d = &c->dkim.items[i];
-		if (strcmp(d->domain, domain) == 0)
+		if (strcmp(d->domain, domain) == 0 && (d->use == CONFIG_DKIM_ALL || d->use == use))
 			out[n++] = (struct smtp_dkim_signer){ .domain = d->domain, .selector = d->selector, .key = d->key };
 	}
 	return n;
@@ -449,6 +464,7 @@ void conf_lists_print_rows(struct sp_buf *out)
 		{ "dkim[].domain", "domain", "(none)", "mail From this domain is signed (RFC 6376); that of report.submitter signs reports" },
 		{ "dkim[].selector", "name", "(none)", "where its public key is in DNS: selector._domainkey.domain" },
 		{ "dkim[].key_file", "path", "(none)", "private key, PEM: RSA or Ed25519; `strictpost dkim keygen` makes one" },
+		{ "dkim[].use", "word", "all", "what it signs: all, mail, or reports (for a key whose record says s=tlsrpt)" },
 	};
 	for (size_t i = 0; i < SP_COUNT(rows); i++)
 		sp_buf_printf(out, "%-32s %-10s %-28s %s\n", rows[i][0], rows[i][1], rows[i][2], rows[i][3]);

@@ -170,7 +170,7 @@ static void sign(struct outgoing *o)
 {
 	const struct config *c = o->endpoint->attempt->config;
 	struct smtp_dkim_signer signers[SMTP_DKIM_SIGNERS_MAX];
-	size_t count = config_dkim_signers(c, config_report_identity(c)->submitter, signers, SP_COUNT(signers));
+	size_t count = config_dkim_signers(c, config_report_identity(c)->submitter, CONFIG_DKIM_REPORTS, signers, SP_COUNT(signers));
 	struct smtp_header_scan scan;
 	smtp_dkim_sign(signers, count, sp_buf_str(&o->mail), core_clock_wall_s(), &o->fields);
 	smtp_header_scan_init(&scan);

@@ -128,7 +128,7 @@ bool endpoint_cancel(struct endpoint *e)
 bool reporter_signers(const struct config *c, struct smtp_dkim_signer *out, size_t max, size_t *count, struct sp_buf *why)
 {
 	const char *submitter = config_report_identity(c)->submitter;
-	*count = config_dkim_signers(c, submitter, out, max);
+	*count = config_dkim_signers(c, submitter, CONFIG_DKIM_REPORTS, out, max);
 	if (*count == 0)
 		sp_buf_printf(why, "there is no DKIM key for %s, so reports are not mailed (RFC 8460 3); make one with: strictpost dkim keygen "
 		              "--domain %s --selector tlsrpt", submitter, submitter);

@@ -21,7 +21,7 @@ static size_t choose(const struct config *c, struct sp_str header, struct smtp_d
 	char domain[256];
 	if (c->dkim.count == 0 || !smtp_dkim_author(header, domain))
 		return 0;
-	size_t all = config_dkim_signers(c, domain, out, SMTP_DKIM_SIGNERS_MAX), n = 0;
+	size_t all = config_dkim_signers(c, domain, CONFIG_DKIM_MAIL, out, SMTP_DKIM_SIGNERS_MAX), n = 0;
 	for (size_t i = 0; i < all; i++)
 		if (!smtp_dkim_is_signed(header, out[i].domain, out[i].selector))
 			out[n++] = out[i];

@@ -183,30 +183,47 @@ static void test_signers(void **state)
 	                              "  - {key_file: \"@/ed.pem\", selector: E1, domain: example.com}\n"
 	                              "  - {domain: B\xc3\xbc""cher.example, selector: B\xc3\xbc""cher, key_file: @/ed.pem}\n");
 	struct smtp_dkim_signer s[SMTP_DKIM_SIGNERS_MAX];
-	assert_int_equal(config_dkim_signers(c, "example.com", s, SP_COUNT(s)), 2);
+	assert_int_equal(config_dkim_signers(c, "example.com", CONFIG_DKIM_MAIL, s, SP_COUNT(s)), 2);
 	assert_string_equal(s[0].domain, "example.com");
 	assert_string_equal(s[0].selector, "r1.relay");
 	assert_int_equal(core_key_kind(s[0].key), CORE_KEY_RSA);
 	assert_string_equal(s[1].selector, "e1");
 	assert_int_equal(core_key_kind(s[1].key), CORE_KEY_ED25519);
-	assert_int_equal(config_dkim_signers(c, "example.com", s, 1), 1);
-	assert_int_equal(config_dkim_signers(c, "sub.example.com", s, SP_COUNT(s)), 0);
-	assert_int_equal(config_dkim_signers(c, "com", s, SP_COUNT(s)), 0);
-	assert_int_equal(config_dkim_signers(c, "xn--bcher-kva.example", s, SP_COUNT(s)), 1);
+	assert_int_equal(config_dkim_signers(c, "example.com", CONFIG_DKIM_MAIL, s, 1), 1);
+	assert_int_equal(config_dkim_signers(c, "sub.example.com", CONFIG_DKIM_MAIL, s, SP_COUNT(s)), 0);
+	assert_int_equal(config_dkim_signers(c, "com", CONFIG_DKIM_MAIL, s, SP_COUNT(s)), 0);
+	assert_int_equal(config_dkim_signers(c, "xn--bcher-kva.example", CONFIG_DKIM_MAIL, s, SP_COUNT(s)), 1);
 	assert_string_equal(s[0].selector, "xn--bcher-kva");
+	config_unref(c);
+}
+
+/* RFC 8460 3: what a key with s=tlsrpt signs besides does not verify. */
+static void test_a_key_for_reports_signs_no_mail(void **state)
+{
+	(void)state;
+	struct config *c = parse_keys(HOST "dkim:\n  - {domain: example.com, selector: both, key_file: @/rsa.pem}\n"
+	                              "  - {domain: example.com, selector: rpt, key_file: @/ed.pem, use: reports}\n"
+	                              "  - {domain: example.com, selector: mail, key_file: @/ed.pem, use: Mail}\n");
+	struct smtp_dkim_signer s[SMTP_DKIM_SIGNERS_MAX];
+	assert_int_equal(config_dkim_signers(c, "example.com", CONFIG_DKIM_MAIL, s, SP_COUNT(s)), 2);
+	assert_string_equal(s[0].selector, "both");
+	assert_string_equal(s[1].selector, "mail");
+	assert_int_equal(config_dkim_signers(c, "example.com", CONFIG_DKIM_REPORTS, s, SP_COUNT(s)), 2);
+	assert_string_equal(s[0].selector, "both");
+	assert_string_equal(s[1].selector, "rpt");
 	config_unref(c);
 }
 
 static void test_the_list_is_printed_back(void **state)
 {
 	(void)state;
-	struct config *c = parse_keys(HOST "dkim: [{domain: a.example, selector: s, key_file: '@/rsa.pem'}, {domain: a.example, selector: t, key_file: @/ed.pem}]\n");
+	struct config *c = parse_keys(HOST "dkim: [{domain: a.example, selector: s, key_file: '@/rsa.pem'}, {domain: a.example, selector: t, key_file: @/ed.pem, use: reports}]\n");
 	struct sp_buf once, twice;
 	sp_buf_init(&once, TEXT_MAX);
 	sp_buf_init(&twice, TEXT_MAX);
 	config_print(c, &once);
-	char *want = with_folder("\ndkim:\n  - {domain: \"a.example\", selector: \"s\", key_file: \"@/rsa.pem\"}\n"
-	                         "  - {domain: \"a.example\", selector: \"t\", key_file: \"@/ed.pem\"}\n");
+	char *want = with_folder("\ndkim:\n  - {domain: \"a.example\", selector: \"s\", key_file: \"@/rsa.pem\", use: all}\n"
+	                         "  - {domain: \"a.example\", selector: \"t\", key_file: \"@/ed.pem\", use: reports}\n");
 	assert_non_null(strstr(sp_buf_cstr(&once), want));
 	struct config *again = parse_sound(sp_buf_cstr(&once));
 	config_print(again, &twice);
@@ -222,12 +239,13 @@ static void test_the_list_is_printed_back(void **state)
 
 static const struct { const char *label, *file, *want; } dkim_mistakes[] = {
 	{ "no list", HOST "dkim: {domain: a.example}\n", "t.yaml:2: dkim: takes a list of groups\n" },
-	{ "an item is no group", HOST "dkim:\n  - a.example\n", "t.yaml:3: dkim: an item takes the keys: domain selector key_file\n" },
-	{ "unknown key", HOST "dkim:\n  - {domain: a.example, selektor: s}\n", "t.yaml:3: dkim: there is no key 'selektor'; known here: domain selector key_file\n" },
+	{ "an item is no group", HOST "dkim:\n  - a.example\n", "t.yaml:3: dkim: an item takes the keys: domain selector key_file use\n" },
+	{ "unknown key", HOST "dkim:\n  - {domain: a.example, selektor: s}\n", "t.yaml:3: dkim: there is no key 'selektor'; known here: domain selector key_file use\n" },
 	{ "no domain", HOST "dkim:\n  - {selector: s, key_file: @/ed.pem}\n", "t.yaml:3: dkim: an item needs domain, selector and key_file\n" },
 	{ "no selector", HOST "dkim:\n  - {domain: a.example, key_file: @/ed.pem}\n", "t.yaml:3: dkim: an item needs domain, selector and key_file\n" },
 	{ "no key", HOST "dkim:\n  - {domain: a.example, selector: s}\n", "t.yaml:3: dkim: an item needs domain, selector and key_file\n" },
 	{ "nothing", HOST "dkim:\n  - {}\n", "t.yaml:3: dkim: an item needs domain, selector and key_file\n" },
+	{ "a use that is none", HOST "dkim:\n  - {domain: a.example, selector: s, key_file: @/ed.pem, use: tlsrpt}\n", "t.yaml:3: dkim.use: takes all, mail or reports\n" },
 	{ "the domain has one label", HOST "dkim:\n  - domain: a\n", "t.yaml:3: dkim.domain: 'a' is not a domain such as example.com\n" },
 	{ "the domain is a list", HOST "dkim:\n  - domain: [a.example]\n", "t.yaml:3: dkim.domain: takes a domain, such as example.com\n" },
 	{ "a star is no domain", HOST "dkim:\n  - domain: \"*\"\n", "t.yaml:3: dkim.domain: " },
@@ -305,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_identity_mistakes),
 		cmocka_unit_test(test_signers),
+		cmocka_unit_test(test_a_key_for_reports_signs_no_mail),
 		cmocka_unit_test(test_the_list_is_printed_back),
 		cmocka_unit_test(test_dkim_mistakes),
 		cmocka_unit_test(test_warnings),

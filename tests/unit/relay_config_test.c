@@ -698,7 +698,7 @@ static void test_the_rows_are_told(void **state)
 	assert_false(sp_buf_failed(&out));
 	for (size_t i = 0; i < conf_row_count; i++)
 		assert_non_null(strstr(sp_buf_cstr(&out), conf_rows[i].path));
-	assert_int_equal(lines_in(&out), conf_row_count + 8);
+	assert_int_equal(lines_in(&out), conf_row_count + 9);
 	sp_buf_clear(&out);
 }
 
