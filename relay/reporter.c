@@ -1,5 +1,5 @@
 /* relay/reporter.c - see reporter.h: its life, its places, its own schedule and the sweep.
- * The store is asked for what is due; the earliest of the rest says how long to sleep, but no longer than a minute: clocks jump, and mail that bounced
+ * The store is asked for what is due; the earliest of the rest says how long to sleep, but no longer than some seconds: clocks jump, and mail that bounced
  * makes a report due at once. */
 #include "relay/reporter_impl.h"
 
@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define DUE_PAGE (2 * REPORTER_AT_ONCE) /* rows asked for at once: those under way are still due */
-#define SLEEP_MAX_MS 60000
+#define SLEEP_MAX_MS 15000
 #define BEGIN_MS 500
 #define PAUSE_MS 30000
 #define SWEEP_MS (3600 * 1000)
