@@ -1,6 +1,6 @@
 /* core/http.h - an HTTPS client for one request: resolve, connect (every address in turn, both families), TLS with a verified
  * name, request, response by llhttp. No redirect is followed, nothing is cached, no cookie, no proxy, no compression asked for.
- * Used for policies (RFC 8461 3.3) and reports (RFC 8460 3). On the loop's thread. */
+ * Used for policies (RFC 8461 3.3) and reports (RFC 8460 5.4). On the loop's thread. */
 #ifndef CORE_HTTP_H
 #define CORE_HTTP_H
 

@@ -30,7 +30,7 @@ void outcome_waiting(const struct config *c, const struct queue_message *m, cons
  * when it expires. */
 int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, bool notified);
 
-/* How long a message is tried: delivery.expire; a mailed report 24 hours (RFC 8460 5.4), whatever that says. */
+/* How long a message is tried: delivery.expire; a mailed report 24 hours (RFC 8460 5.5), whatever that says. */
 int64_t outcome_expire_ms(const struct config *c, const struct queue_message *m);
 
 /* Given up with this: does the address itself take no mail? Only the peer can say so, by a 5yz that does not speak of the mail's size or content. */

@@ -1,6 +1,6 @@
 /* relay/reporter_post.c - an endpoint of a report: https (RFC 8460 5.4), and what both kinds share.
  * What an endpoint said is stored when it said so, not when the last one has: a crash sends nothing again that was taken. Between the answer and the commit
- * there is a moment in which a crash does; the report is then sent once more under the same report-id, which is what that is for (RFC 8460 5.6). */
+ * there is a moment in which a crash does; the report is then sent once more under the same report-id, which is what that is for (RFC 8460 5.3). */
 #include "relay/reporter_impl.h"
 
 #include "core/clock.h"

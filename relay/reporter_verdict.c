@@ -3,7 +3,7 @@
  *   an endpoint took it                    DELIVERED
  *   a mail is out, nothing else to try     MAILED
  *   nobody asked                           NO_RECORD
- *   tried, or not able to                  OPEN until 24 h after the first attempt (RFC 8460 5.4), then FAILED */
+ *   tried, or not able to                  OPEN until 24 h after the first attempt (RFC 8460 5.5), then FAILED */
 #include "relay/reporter_impl.h"
 
 #include "core/clock.h"

@@ -191,7 +191,7 @@ static enum core_db_status report_delivered(struct core_db *db, const struct mai
 	return core_stmt_run(s);
 }
 
-/* RFC 8460 5.4: tried again, until 24 h are over. */
+/* RFC 8460 5.5: tried again, until 24 h are over. */
 static enum core_db_status report_failed(struct core_db *db, const struct mailed *m, const char *text, int64_t now_s)
 {
 	struct core_stmt *s = core_db_stmt(db,

@@ -23,7 +23,7 @@ enum rpt_state {
 const char *rpt_state_str(enum rpt_state s);
 bool rpt_state_parse(struct sp_str s, enum rpt_state *out);
 
-#define RPT_GIVE_UP_S RPT_DAY_S         /* RFC 8460 5.4: retries for 24 h */
+#define RPT_GIVE_UP_S RPT_DAY_S         /* RFC 8460 5.5: retries for 24 h */
 /* When the next attempt is due after the `attempts`-th, in seconds from now: growing, from 5 minutes to 4 hours. */
 int64_t rpt_retry_s(unsigned attempts);
 /* The moment for the report of `day`: in the day after, by a hash of the domain, so that nodes and restarts agree; the first 48th part of `spread_s` (5 minutes
@@ -93,7 +93,7 @@ SP_NODISCARD enum core_db_status rpt_outbox_attempted(struct core_db *db, int64_
 SP_NODISCARD enum core_db_status rpt_outbox_reopen(struct core_db *db, int64_t day, const char *domain, int64_t now_s);
 
 /* What became of a mailed report: `delivered`, or given up (`permanent`: the address does not take mail: suppressed until `suppress_until_s`). Finds the endpoint by the
- * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due now again (RFC 8460 5.4), or FAILED when its time is up;
+ * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due now again (RFC 8460 5.5), or FAILED when its time is up;
  * it stays as it is while another mail of it is on its way. */
 SP_NODISCARD enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t message, bool delivered, bool permanent, const char *text,
                                                    int64_t now_s, int64_t suppress_until_s);

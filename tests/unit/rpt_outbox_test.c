@@ -130,7 +130,7 @@ static void test_row_is_made_once(void **state SP_UNUSED)
 	assert_int_equal(r->successes, 0);
 }
 
-/* RFC 8460 4.4: one id a report, and 5.4: 24 hours, from the first attempt on. */
+/* RFC 8460 4.4: one id a report, and 5.5: 24 hours, from the first attempt on. */
 static void test_begin_keeps_the_first_id_and_time(void **state SP_UNUSED)
 {
 	need(DAY, "a.test", DUE);
