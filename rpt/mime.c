@@ -1,8 +1,6 @@
 /* rpt/mime.c - see mime.h. */
 #include "rpt/mime.h"
 
-#include "core/base64.h"
-
 #define LOOK_AT_FIELDS 40               /* of what may be a mail */
 
 /* ---- fields ---- */
@@ -241,27 +239,29 @@ bool rpt_parts_next(struct rpt_parts *p, struct sp_str *part)
 
 /* ---- transfer encodings ---- */
 
-static bool is_base64_char(char c)
+static int base64_value(char c)
 {
-	return sp_is_alnum(c) || c == '+' || c == '/';
+	if (sp_is_alnum(c))
+		return sp_is_digit(c) ? c - '0' + 52 : c >= 'a' ? c - 'a' + 26 : c - 'A';
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
 bool rpt_mime_decode_base64(struct sp_str text, struct sp_buf *out)
 {
-	struct sp_buf clean;
-	sp_buf_init(&clean, text.len + 3);
-	char *to = sp_buf_room(&clean, text.len + 3);
-	size_t len = 0;
-	for (size_t i = 0; i < text.len && text.p[i] != '='; i++)       /* RFC 2045 6.8: others are ignored */
-		if (is_base64_char(text.p[i]))
-			to[len++] = text.p[i];
-	len -= len % 4 == 1;                                            /* six bits alone are no octet */
-	while (len % 4 != 0)
-		to[len++] = '=';
-	sp_buf_wrote(&clean, len);
-	bool good = sp_base64_decode(sp_buf_str(&clean), out) && !sp_buf_failed(out);
-	sp_buf_clear(&clean);
-	return good;
+	uint32_t bits = 0;
+	unsigned count = 0;                                             /* of them that are in no octet yet */
+	for (size_t i = 0; i < text.len && text.p[i] != '='; i++) {
+		int value = base64_value(text.p[i]);
+		if (value < 0)                                          /* RFC 2045 6.8: others are ignored */
+			continue;
+		bits = bits << 6 | (uint32_t)value;
+		count += 6;
+		if (count < 8)
+			continue;
+		count -= 8;
+		sp_buf_addc(out, (char)(bits >> count & 0xff));
+	}
+	return !sp_buf_failed(out);
 }
 
 /* RFC 2045 6.7. A '=' that means nothing stays as it is. */

@@ -30,7 +30,7 @@ SP_NODISCARD bool rpt_parts_next(struct rpt_parts *p, struct sp_str *part);
 
 /* What `body` stands for under a Content-Transfer-Encoding: in `room`, or `body` itself where nothing is encoded. False: over room's ceiling. */
 SP_NODISCARD bool rpt_mime_decode(struct sp_str body, const char *encoding, struct sp_buf *room, struct sp_str *out);
-/* base64 as it is found: what is outside the alphabet is passed over, the end need not be whole. */
+/* base64 as it is found: what is outside the alphabet is passed over, the end need not be whole. False: over `out`'s ceiling. */
 SP_NODISCARD bool rpt_mime_decode_base64(struct sp_str text, struct sp_buf *out);
 
 #endif

@@ -152,7 +152,7 @@ static void look_base64(struct walk *w, struct sp_str s, const struct rpt_carrie
 	if (good)
 		look(w, sp_buf_str(&out), carrier, depth + 1);
 	else
-		note(w, "this looks like base64, and cannot be decoded");
+		note(w, "it is larger than %u MiB, once decoded", RPT_FILE_MAX >> 20);
 	sp_buf_clear(&out);
 }
 

@@ -161,6 +161,16 @@ static void test_gzip(void **state)
 	expect_wrap("gzip, cut", sp_str_make(packed, len - 4), 0, "cannot be unpacked");
 }
 
+static void test_base64_that_is_cut_is_not_called_too_large(void **state)
+{
+	(void)state;
+	size_t len;
+	const char *packed = gz(SMALL, &len), *text = b64(sp_str_make(packed, len));
+	for (size_t cut = 20; cut < 40; cut++)          /* some leave bits over that are not zero */
+		expect_wrap("cut", sp_str_of(sp_arena_printf(&arena, TOP "Content-Type: application/tlsrpt+gzip\nContent-Transfer-Encoding: base64\n\n%.*s",
+		                                             (int)cut, text)), 0, "cut short");
+}
+
 /* ---- what is too much ---- */
 
 static void test_a_bomb_of_gzip_does_not_fill_the_memory(void **state)
@@ -433,6 +443,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_wraps, teardown), cmocka_unit_test_teardown(test_gzip, teardown),
+		cmocka_unit_test_teardown(test_base64_that_is_cut_is_not_called_too_large, teardown),
 		cmocka_unit_test_teardown(test_a_bomb_of_gzip_does_not_fill_the_memory, teardown),
 		cmocka_unit_test_teardown(test_values_are_bounded, teardown), cmocka_unit_test_teardown(test_parts_and_depth_are_bounded, teardown),
 		cmocka_unit_test_teardown(test_carrier_is_of_the_innermost_mail, teardown),
