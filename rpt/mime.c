@@ -267,8 +267,9 @@ bool rpt_mime_decode_base64(struct sp_str text, struct sp_buf *out)
 /* RFC 2045 6.7. A '=' that means nothing stays as it is. */
 static bool decode_quoted_printable(struct sp_str text, struct sp_buf *out)
 {
-	struct sp_str line;
-	while (sp_take_line(&text, &line)) {
+	struct sp_str line, before = text;
+	for (; sp_take_line(&text, &line); before = text) {
+		bool ended = sp_str_ends(sp_str_make(before.p, before.len - text.len), SP_STR("\n"));
 		while (line.len > 0 && sp_is_blank(line.p[line.len - 1]))
 			line.len--;
 		bool soft = line.len > 0 && line.p[line.len - 1] == '=';
@@ -279,7 +280,7 @@ static bool decode_quoted_printable(struct sp_str text, struct sp_buf *out)
 				line = sp_str_from(line, 1);
 			sp_buf_addc(out, c);
 		}
-		if (!soft)
+		if (!soft && ended)
 			sp_buf_addc(out, '\n');
 	}
 	return !sp_buf_failed(out);

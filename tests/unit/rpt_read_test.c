@@ -161,6 +161,21 @@ static void test_gzip(void **state)
 	expect_wrap("gzip, cut", sp_str_make(packed, len - 4), 0, "cannot be unpacked");
 }
 
+static void test_gzip_in_quoted_printable_has_no_octet_behind_it(void **state)
+{
+	(void)state;
+	size_t len;
+	const char *packed = gz(SMALL, &len);
+	struct sp_buf mail;
+	sp_buf_init(&mail, 1 << 16);
+	sp_buf_adds(&mail, REPORT "Content-Type: application/tlsrpt+gzip\nContent-Transfer-Encoding: quoted-printable\n\n");
+	for (size_t i = 0; i < len; i++)
+		sp_buf_printf(&mail, "=%02X%s", (unsigned char)packed[i], i % 20 == 19 ? "=\r\n" : "");
+	sp_buf_adds(&mail, END);
+	expect_wrap("quoted-printable", sp_buf_str(&mail), 1, NULL);
+	sp_buf_clear(&mail);
+}
+
 static void test_base64_that_is_cut_is_not_called_too_large(void **state)
 {
 	(void)state;
@@ -443,6 +458,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_wraps, teardown), cmocka_unit_test_teardown(test_gzip, teardown),
+		cmocka_unit_test_teardown(test_gzip_in_quoted_printable_has_no_octet_behind_it, teardown),
 		cmocka_unit_test_teardown(test_base64_that_is_cut_is_not_called_too_large, teardown),
 		cmocka_unit_test_teardown(test_a_bomb_of_gzip_does_not_fill_the_memory, teardown),
 		cmocka_unit_test_teardown(test_values_are_bounded, teardown), cmocka_unit_test_teardown(test_parts_and_depth_are_bounded, teardown),
