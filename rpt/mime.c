@@ -49,6 +49,20 @@ bool rpt_mime_is_mail(struct sp_str octets)
 	return false;
 }
 
+bool rpt_mime_next_mail(struct sp_str *octets, struct sp_str *mail)
+{
+	static const struct sp_str start = { "From ", 5 };
+	struct sp_str rest = *octets, line;
+	bool mailbox = sp_str_starts(rest, start);
+	if (rest.len == 0)
+		return false;
+	while (sp_take_line(&rest, &line) && !(mailbox && line.len == 0 && sp_str_starts(rest, start)))
+		continue;
+	*mail = sp_str_make(octets->p, octets->len - rest.len);
+	*octets = rest;
+	return true;
+}
+
 void rpt_mime_split(struct sp_str octets, struct sp_str *header, struct sp_str *body)
 {
 	skip_from_line(&octets);

@@ -11,6 +11,8 @@
 
 /* Does it begin as a message does: a header field, among the first ones one that a mail has? A line "From ..." in front (mbox) is fine. */
 bool rpt_mime_is_mail(struct sp_str octets);
+/* The next mail of a mailbox (mbox: a line "From " begins each, an empty line stands before it); what does not begin so is one mail. False: no more. */
+SP_NODISCARD bool rpt_mime_next_mail(struct sp_str *octets, struct sp_str *mail);
 /* Header section and body of a message or part; lent. A first line "From ..." is in neither. */
 void rpt_mime_split(struct sp_str octets, struct sp_str *header, struct sp_str *body);
 /* The next field called `name` from *header on, which goes behind it: its value unfolded, trimmed, in `arena`. NULL: no more. */

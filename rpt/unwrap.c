@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define DEPTH_MAX 10                    /* gzip in base64 in a part in a forwarded mail in a mail ... */
-#define PARTS_MAX 200                   /* of a file, all mails together */
+#define PARTS_MAX 200                   /* of a mail, and of all the mails in it */
 #define UNPACKED_MAX (2 * (size_t)RPT_FILE_MAX) /* octets decoded and unpacked in all */
 #define WEIGHT_MAX 4000000u             /* of the values in a document: bounds what the parser allocates */
 
@@ -210,6 +210,16 @@ static void look_mail(struct walk *w, struct sp_str s, unsigned depth)
 	look_entity(w, header, body, &carrier, depth);
 }
 
+static void look_mailbox(struct walk *w, struct sp_str s, unsigned depth)
+{
+	struct sp_str mail;
+	unsigned before = w->parts;
+	while (rpt_mime_next_mail(&s, &mail)) {
+		w->parts = before;
+		look_mail(w, mail, depth);
+	}
+}
+
 static void look_multipart(struct walk *w, const char *type, struct sp_str body, const struct rpt_carrier *carrier, unsigned depth)
 {
 	const char *boundary = rpt_mime_parameter(type, "boundary", &w->arena);
@@ -298,7 +308,7 @@ static void look(struct walk *w, struct sp_str s, const struct rpt_carrier *carr
 		look_base64(w, s, carrier, depth);
 		break;
 	case KIND_MAIL:
-		look_mail(w, s, depth);
+		look_mailbox(w, s, depth);
 		break;
 	case KIND_ZIP:
 		note(w, "%s%sthis is a zip archive, which RFC 8460 5.2 does not know (gzip); unpack it, and give the JSON file in it",

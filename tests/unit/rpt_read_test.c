@@ -103,6 +103,8 @@ static const struct { const char *label, *file; unsigned want; const char *why; 
 	{ "forwarded as octets", "Subject: Fwd\nContent-Type: multipart/mixed; boundary=f\n\n--f\nContent-Type: application/octet-stream; name=a.eml\n\n"
 	  REPORT "Content-Type: a/b\n\n%J" END "\n--f--\n", 1, NULL },
 	{ "forwarded forwarded", "Subject: Fwd\nContent-Type: message/rfc822\n\nSubject: Fwd\nContent-Type: message/rfc822\n\n" REPORT "\n%J" END, 1, NULL },
+	{ "a mailbox", "From a@s.example Sun Nov 22 00:00:00 2026\n" REPORT "\n%J" END "\n>From here\nFrom here\n\nFrom b@s.example Sun Nov 22 00:00:00 2026\n"
+	  TOP "Content-Type: a/b\n\n%J\n\nFrom c Sun Nov 22 00:00:00 2026\n" TOP "\nhello\n", 2, NULL },
 	{ "two in one mail", "Subject: x\nContent-Type: multipart/mixed; boundary=f\n\n--f\nContent-Type: a/b\n\n%J\n--f\nContent-Type: a/b\n\n%J\n--f--", 2, NULL },
 	{ "a list's footer behind base64", TOP "Content-Type: a/b\nContent-Transfer-Encoding: base64\n\n%G\n", 1, NULL },
 	{ "JSON of another kind beside it", REPORT "Content-Type: application/json\n\n{\"a\":1}\n--b b\nContent-Type: a/b\n\n%J" END, 1, NULL },
@@ -213,6 +215,17 @@ static void test_values_are_bounded(void **state)
 		sp_buf_adds(&s, ",[]");
 	sp_buf_adds(&s, "]");
 	expect_wrap("a million arrays", sp_buf_str(&s), 0, "more values than are read");
+	sp_buf_clear(&s);
+}
+
+static void test_each_mail_of_a_mailbox_has_parts_of_its_own(void **state)
+{
+	(void)state;
+	struct sp_buf s;
+	sp_buf_init(&s, 1 << 20);
+	for (int i = 0; i < 300; i++)
+		sp_buf_adds(&s, "From a@s.example Sun Nov 22 00:00:00 2026\n" REPORT "\n" SMALL END "\n");
+	expect_wrap("300 mails", sp_buf_str(&s), 300, NULL);
 	sp_buf_clear(&s);
 }
 
@@ -461,6 +474,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_gzip_in_quoted_printable_has_no_octet_behind_it, teardown),
 		cmocka_unit_test_teardown(test_base64_that_is_cut_is_not_called_too_large, teardown),
 		cmocka_unit_test_teardown(test_a_bomb_of_gzip_does_not_fill_the_memory, teardown),
+		cmocka_unit_test_teardown(test_each_mail_of_a_mailbox_has_parts_of_its_own, teardown),
 		cmocka_unit_test_teardown(test_values_are_bounded, teardown), cmocka_unit_test_teardown(test_parts_and_depth_are_bounded, teardown),
 		cmocka_unit_test_teardown(test_carrier_is_of_the_innermost_mail, teardown),
 		cmocka_unit_test_teardown(test_shapes_of_real_senders, teardown), cmocka_unit_test_teardown(test_what_is_no_report, teardown),
