@@ -153,7 +153,9 @@ static bool read_one(struct reading *r)
 	bool good = read_file(r->path, &octets);
 	if (!good)
 		fprintf(stderr, "strictpost report read: cannot read %s: %s\n", r->path, strerror(errno));
-	else if (rpt_unwrap_each(sp_buf_str(&octets), on_report, r, &why) == 0) {
+	else
+		(void)rpt_unwrap_each(sp_buf_str(&octets), on_report, r, &why);
+	if (why.len > 0) {
 		fprintf(stderr, "strictpost report read: %s: %s\n", name_of(r->path), sp_buf_cstr(&why));
 		r->wrong++;
 	}
@@ -210,8 +212,9 @@ static void print_findings(const char *label, const json_t *findings, size_t cou
 	json_t *f;
 	json_array_foreach(findings, i, f) {
 		const char *where = json_string_value(json_object_get(f, "where"));
-		printf("  %-8s %s%s%s (%s)\n", label, where, *where ? ": " : "", json_string_value(json_object_get(f, "text")),
-		       json_string_value(json_object_get(f, "section")));
+		const char *section = json_string_value(json_object_get(f, "section"));
+		printf("  %-8s %s%s%s%s%s%s\n", label, where, *where ? ": " : "", json_string_value(json_object_get(f, "text")), *section ? " (" : "",
+		       section, *section ? ")" : "");
 	}
 	if (count > FINDINGS_MAX)
 		printf("  %-8s ... and %zu more\n", label, count - FINDINGS_MAX);
@@ -238,8 +241,9 @@ static int lint(const char *path, struct sp_str octets, bool json)
 	struct linting l = { .errors = json_array(), .warnings = json_array() };
 	struct sp_buf why;
 	sp_buf_init(&why, WHY_MAX);
-	if (rpt_unwrap_each(octets, on_document, &l, &why) == 0)
-		on_finding(&l, true, "", "RFC 8460 4.4", sp_buf_cstr(&why));
+	(void)rpt_unwrap_each(octets, on_document, &l, &why);
+	if (why.len > 0)
+		on_finding(&l, true, "", "", sp_buf_cstr(&why));
 	print_verdict(path, &l, json);
 	json_decref(l.errors);
 	json_decref(l.warnings);

@@ -30,9 +30,10 @@ struct rpt_carrier {
 };
 typedef void (*rpt_found_fn)(void *arg, const json_t *document, const struct rpt_carrier *carrier);
 /* Calls `found` for each JSON document in `file`, whatever it is wrapped in (gzip, base64, a mail, a mail in a mail): found by looking at the octets, not at
- * a name. In bounded depth, parts and memory. Returns how many; for none, `why` tells the reason, and what to do. */
+ * a name. In bounded depth, parts and memory. Returns how many. `why` tells of the first thing that looked like a report, or should have been one, and could
+ * not be read, and what to do; "" only where there was none such, and at least one report. */
 unsigned rpt_unwrap_each(struct sp_str file, rpt_found_fn found, void *arg, struct sp_buf *why);
-/* The first of them alone. NULL with `why`. A new reference. */
+/* The first of them alone. NULL with `why` (else of no matter). A new reference. */
 SP_NODISCARD json_t *rpt_unwrap(struct sp_str file, struct sp_buf *why);
 
 /* ---- into structs: read.c ---- */

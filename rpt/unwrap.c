@@ -17,6 +17,7 @@ struct walk {
 	struct sp_buf *why;             /* the first reason */
 	struct sp_arena arena;
 	unsigned count, parts;
+	bool foreign;                   /* a mail held JSON of another kind */
 	size_t left;                    /* of UNPACKED_MAX */
 	struct sp_buf seen;             /* the types of the parts that were no report */
 };
@@ -91,6 +92,18 @@ static bool too_many_values(struct sp_str s)
 	return weight > WEIGHT_MAX;
 }
 
+/* What the parser refuses, for people. */
+static void note_fault(struct walk *w, const json_error_t *e)
+{
+	enum json_error_code code = json_error_code(e);
+	if (code == json_error_numeric_overflow)
+		note(w, "line %d, column %d: a number that is larger than is read here (2^63)", e->line, e->column);
+	else if (code == json_error_null_character || code == json_error_null_byte_in_key)
+		note(w, "line %d, column %d: the character U+0000 in a string, which is not read here", e->line, e->column);
+	else
+		note(w, "line %d, column %d: not JSON: %s", e->line, e->column, e->text);
+}
+
 static bool is_report(const json_t *document)
 {
 	return json_object_get(document, "policies") || json_object_get(document, "report-id") || json_object_get(document, "date-range") ||
@@ -111,9 +124,9 @@ static void look_json(struct walk *w, struct sp_str s, struct rpt_carrier carrie
 		document = json_loadb(s.p, s.len, 0, &error);
 	}
 	if (document == NULL)
-		note(w, "line %d, column %d: not JSON: %s", error.line, error.column, error.text);
+		note_fault(w, &error);
 	else if (carrier.mail && !is_report(document))                  /* an attachment of another kind */
-		note(w, "the JSON in this mail is no TLS report: it has none of the members of RFC 8460 4.4");
+		w->foreign = true;
 	else {
 		w->count++;
 		w->found(w->arg, document, &carrier);
@@ -332,6 +345,8 @@ unsigned rpt_unwrap_each(struct sp_str file, rpt_found_fn found, void *arg, stru
 		note(&w, "it is larger than %u MiB", RPT_FILE_MAX >> 20);
 	else
 		look(&w, file, &(struct rpt_carrier){ 0 }, 0);
+	if (w.count == 0 && w.foreign)
+		note(&w, "the JSON in this mail is no TLS report: it has none of the members of RFC 8460 4.4");
 	if (w.count == 0)
 		note(&w, "no part of this mail is a report (RFC 8460 5.3: application/tlsrpt+gzip, application/tlsrpt+json); it has %s",
 		     w.seen.len > 0 ? sp_buf_cstr(&w.seen) : "none");

@@ -145,6 +145,15 @@ def test_lint_of_a_mail(field, value, section):
     assert (status, error["where"], error["section"]) == (1, field, section)
 
 
+def test_what_cannot_be_read_beside_a_report_is_told():
+    """In a mailbox with one broken mail the others are read, and the exit status tells."""
+    box = b"".join(b"From a@b Sun Nov 22 00:00:00 2026\n" + m + b"\n" for m in (mail(), mail().replace(b"H4sI", b"H4sJ"), mail()))
+    status, out, err = run("read", "--json", "-", stdin=box)
+    assert (status, out.count("\n")) == (1, 2) and err == "strictpost report read: standard input: the gzip data cannot be unpacked: this is not gzip, or it is damaged\n"
+    status, out, err = run("lint", "-", stdin=box)
+    assert (status, err) == (1, "") and "  error    the gzip data cannot be unpacked: this is not gzip, or it is damaged\n" in out
+
+
 def test_lint_of_what_is_no_report():
     status, out, err = run("lint", "-", stdin=b"hello")
     assert (status, err) == (1, "") and "neither JSON, nor gzip, nor a mail" in out
