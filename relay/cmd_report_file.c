@@ -30,7 +30,7 @@ static const char read_help[] =
 static const char lint_help[] =
 	"usage: strictpost report lint [--json] FILE|-\n\n"
 	"Is this report as RFC 8460 wants it? A file as for `read`; of a mail, its fields and the name of its attachment are checked too.\n"
-	"Whether a DKIM signature holds is not checked, only that there is one.\n"
+	"Whether a DKIM signature holds is not checked, only that there is one. Of several reports in a file all are checked: \"report 2: ...\".\n"
 	"options: --json   {\"valid\": ..., \"errors\": [{\"where\", \"section\", \"text\"}...], \"warnings\": [...]}\n"
 	"         --help\n"
 	"exit: 0 no errors, 1 errors, 2 usage, or a file that cannot be read\n";
@@ -152,7 +152,7 @@ static bool read_one(struct reading *r)
 	sp_buf_init(&why, WHY_MAX);
 	bool good = read_file(r->path, &octets);
 	if (!good)
-		fprintf(stderr, "strictpost report read: cannot read %s: %s\n", r->path, strerror(errno));
+		fprintf(stderr, "strictpost report read: cannot read %s: %s\n", name_of(r->path), strerror(errno));
 	else
 		(void)rpt_unwrap_each(sp_buf_str(&octets), on_report, r, &why);
 	if (why.len > 0) {
@@ -190,20 +190,26 @@ int cmd_report_read(int argc, char **argv)
 struct linting {
 	json_t *errors, *warnings;
 	size_t error_count, warning_count;
+	unsigned report;                /* which of the file; 0: none */
 };
 
 static void on_finding(void *arg, bool error, const char *where, const char *section, const char *text)
 {
 	struct linting *l = arg;
 	size_t *count = error ? &l->error_count : &l->warning_count;
+	char second[32] = "";
+	if (l->report > 1)
+		snprintf(second, sizeof(second), "report %u%s", l->report, *where ? ": " : "");
 	if ((*count)++ < FINDINGS_MAX)
 		json_array_append_new(error ? l->errors : l->warnings,
-		                      json_pack("{s:s, s:s, s:s}", "where", where, "section", section, "text", text));
+		                      json_pack("{s:s+, s:s, s:s}", "where", second, where, "section", section, "text", text));
 }
 
 static void on_document(void *arg, const json_t *document, const struct rpt_carrier *carrier)
 {
-	(void)rpt_lint(document, carrier, on_finding, arg);
+	struct linting *l = arg;
+	l->report++;
+	(void)rpt_lint(document, carrier, on_finding, l);
 }
 
 static void print_findings(const char *label, const json_t *findings, size_t count)
@@ -242,6 +248,7 @@ static int lint(const char *path, struct sp_str octets, bool json)
 	struct sp_buf why;
 	sp_buf_init(&why, WHY_MAX);
 	(void)rpt_unwrap_each(octets, on_document, &l, &why);
+	l.report = 0;
 	if (why.len > 0)
 		on_finding(&l, true, "", "", sp_buf_cstr(&why));
 	print_verdict(path, &l, json);
@@ -266,7 +273,7 @@ int cmd_report_lint(int argc, char **argv)
 	if (read_file(argv[optind], &octets))
 		status = lint(argv[optind], sp_buf_str(&octets), o.json);
 	else {
-		fprintf(stderr, "strictpost report lint: cannot read %s: %s\n", argv[optind], strerror(errno));
+		fprintf(stderr, "strictpost report lint: cannot read %s: %s\n", name_of(argv[optind]), strerror(errno));
 		status = RELAY_EXIT_USAGE;
 	}
 	sp_buf_clear(&octets);

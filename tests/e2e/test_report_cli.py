@@ -154,6 +154,12 @@ def test_what_cannot_be_read_beside_a_report_is_told():
     assert (status, err) == (1, "") and "  error    the gzip data cannot be unpacked: this is not gzip, or it is damaged\n" in out
 
 
+def test_lint_of_several_reports_in_a_file_tells_of_which():
+    bad = mail().replace(b"TLS-Report-Domain: d.example", b"TLS-Report-Domain: x y")
+    box = b"".join(b"From a@b Sun Nov 22 00:00:00 2026\n" + m + b"\n" for m in (bad, mail(), bad))
+    assert [e["where"] for e in json.loads(run("lint", "--json", "-", stdin=box)[1])["errors"]] == ["TLS-Report-Domain", "report 3: TLS-Report-Domain"]
+
+
 def test_lint_of_what_is_no_report():
     status, out, err = run("lint", "-", stdin=b"hello")
     assert (status, err) == (1, "") and "neither JSON, nor gzip, nor a mail" in out
