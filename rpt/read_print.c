@@ -55,15 +55,23 @@ static struct sp_str take_words(struct sp_str *s, size_t width)
 	return sp_str_trim(line);
 }
 
-/* As take_width(), but ends behind a mark that parts a name or an address where there is one in the second half. */
+static bool is_mark(char c)
+{
+	return strchr("-._:/ ", c) != NULL;
+}
+
+/* As take_width(), but ends behind a mark that parts a name or an address: one in the second half, or any where what follows it fits a line. */
 static struct sp_str take_cell(struct sp_str *s, size_t width)
 {
 	struct sp_str rest = *s, line = take_width(&rest, width);
-	size_t end = line.len;
+	size_t end = line.len, next = line.len;
 	if (rest.len > 0)
-		while (end > line.len / 2 && strchr("-._:/ ", line.p[end - 1]) == NULL)
+		while (end > 0 && !is_mark(line.p[end - 1]))
 			end--;
-	line.len = end > line.len / 2 ? end : line.len;
+	while (next < s->len && !is_mark(s->p[next]))
+		next++;
+	if (end > line.len / 2 || (end > 0 && next - end <= width))
+		line.len = end;
 	*s = sp_str_from(*s, line.len);
 	return line;
 }
@@ -252,19 +260,25 @@ static void put_failures(const struct page *p, const struct rpt_read_policy *pol
 	free(rows);
 }
 
-/* What the sender says more of them, each once in a row. */
+static bool is_among(const char *text, const char *const *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(items[i], text) == 0)
+			return true;
+	return false;
+}
+
+/* What the sender says more of them, each once. */
 static void put_information(const struct page *p, const struct rpt_read_policy *policy)
 {
-	const char *last = "";
-	size_t shown = 0;
-	for (size_t i = 0; i < policy->detail_count && shown < LINES_SHOWN; i++) {
+	const char *shown[LINES_SHOWN];
+	size_t count = 0;
+	for (size_t i = 0; i < policy->detail_count && count < LINES_SHOWN; i++) {
 		const char *info = policy->details[i].info;
-		if (strcmp(info, last) == 0)
-			continue;
-		if (*info)
-			put_field(p, shown++ == 0 ? "see" : "", info);
-		last = info;
+		if (*info && !is_among(info, shown, count))
+			shown[count++] = info;
 	}
+	put_list(p, "see", shown, count);
 }
 
 /* ---- what they mean ---- */

@@ -442,6 +442,29 @@ static void test_table(void **state)
 	assert_non_null(strstr(page, "  starttls-not-supported\n    The MX host"));
 }
 
+static void test_a_narrow_table_parts_words_at_their_marks(void **state)
+{
+	(void)state;
+	struct rpt_read_report r = read_text("{" HEAD IDS "\"policies\":[{\"failure-details\":[{\"result-type\":\"certificate-host-mismatch\",\"failed-session-count\":2,"
+		"\"failure-reason-code\":\"X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT\",\"receiving-mx-hostname\":\"mx.averyverylonglabelwithoutanymark.example\","
+		"\"receiving-ip\":\"203.0.113.58\",\"sending-mta-ip\":\"209.85.219.198\"}]}]}");
+	const char *page = print(&r, 80, false);
+	static const char *const parts[] = { "certificate-", "\n         host-  ", "\n         mismatch  ", "mx.averyveryl " };
+	for (size_t i = 0; i < SP_COUNT(parts); i++)
+		if (strstr(page, parts[i]) == NULL)
+			fail_msg("want '%s' in\n%s", parts[i], page);
+}
+
+static void test_information_is_shown_once(void **state)
+{
+	(void)state;
+	struct rpt_read_report r = read_text("{" HEAD IDS "\"policies\":[{\"failure-details\":[{\"additional-information\":\"u:1\"},{\"additional-information\":\"u:2\"},"
+		"{\"additional-information\":\"u:1\"},{}]}]}");
+	const char *page = print(&r, 80, false), *at = strstr(page, "  see       u:1\n            u:2\n");
+	assert_non_null(at);
+	assert_null(strstr(at + 15, "u:1"));
+}
+
 static void test_lines_fit(void **state)
 {
 	(void)state;
@@ -482,6 +505,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_carrier_is_of_the_innermost_mail, teardown),
 		cmocka_unit_test_teardown(test_shapes_of_real_senders, teardown), cmocka_unit_test_teardown(test_what_is_no_report, teardown),
 		cmocka_unit_test_teardown(test_no_control_character_of_a_sender_reaches_the_terminal, teardown),
+		cmocka_unit_test_teardown(test_a_narrow_table_parts_words_at_their_marks, teardown),
+		cmocka_unit_test_teardown(test_information_is_shown_once, teardown),
 		cmocka_unit_test_teardown(test_table, teardown), cmocka_unit_test_teardown(test_lines_fit, teardown),
 		cmocka_unit_test_teardown(test_a_long_table_is_cut_and_says_so, teardown),
 	};
