@@ -19,11 +19,17 @@ static uint32_t code_point(const char *p, size_t *len)
 	return code;
 }
 
-/* Control characters (C0, DEL, C1), and what turns the direction of writing or ends a line: not for terminals. */
+/* Control characters (C0, DEL, C1), what turns the direction of writing or ends a line, and what cannot be seen: not for terminals. */
 static bool is_unfit(uint32_t code)
 {
-	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-	       (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || code == 0x061c;
+	static const struct { uint32_t first, last; } rows[] = {
+		{ 0, 0x1f }, { 0x7f, 0x9f }, { 0xad, 0xad }, { 0x61c, 0x61c }, { 0x180e, 0x180e }, { 0x200b, 0x200f }, { 0x2028, 0x202e },
+		{ 0x2060, 0x206f }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe0fff },
+	};
+	for (size_t i = 0; i < SP_COUNT(rows); i++)
+		if (code >= rows[i].first && code <= rows[i].last)
+			return true;
+	return false;
 }
 
 /* `s` is UTF-8 (the JSON parser saw to that), but may be cut anywhere at TEXT_MAX. */

@@ -381,6 +381,7 @@ static const struct { const char *label, *in, *want; } texts[] = {
 	{ "escape of a terminal", "\\u001b[2Jx", "?[2Jx" },
 	{ "C1, DEL", "\\u009b1m\\u007f", "?1m?" },
 	{ "turned round", "a\\u202eb\\u2066\\u200f", "a?b??" },
+	{ "what cannot be seen", "a\\u00adb\xf3\xa0\x81\x81\\ufff9", "a?b??" },
 	{ "line ends", "a\\nb\\r\\t\\u2028", "a?b???" },
 };
 
