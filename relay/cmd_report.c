@@ -39,6 +39,8 @@ int cmd_report(int argc, char **argv)
 	for (size_t i = 0; verbs[i].name; i++)
 		if (strcmp(verb, verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);
+	if (*verb)
+		fprintf(stderr, "strictpost report: there is no verb '%s'\n", verb);
 	usage(stderr);
 	return RELAY_EXIT_USAGE;
 }

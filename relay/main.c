@@ -15,7 +15,7 @@ static const struct {
 	{ "run",         "run the relay in the foreground",                        cmd_run },
 	{ "config",      "check a configuration file, or print it with defaults",  cmd_config },
 	{ "policy",      "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
-	{ "report",      "read TLS reports (RFC 8460), check them and their records", cmd_report },
+	{ "report",      "send TLS reports (RFC 8460); show, read and check them", cmd_report },
 	{ "dkim",        "make a key that signs mail and reports, print its DNS record", cmd_dkim },
 	{ "status",      "what the running relay has done and has",                cmd_status },
 	{ "healthcheck", "is the running relay well? for containers",              cmd_healthcheck },

@@ -193,6 +193,7 @@ def test_txt_says_what_is_wrong(records):
 def test_usage():
     for arguments in ((), ("nonsense",), ("read",), ("txt",), ("read", "--nonsense", "x")):
         assert run(*arguments)[0] == 2
+    assert "there is no verb 'nonsense'" in run("nonsense")[2]
     for arguments in (("--help",), ("read", "--help"), ("lint", "--help"), ("txt", "--help")):
         status, out, err = run(*arguments)
         assert status == 0 and err == "" and out.startswith("usage: strictpost report ")
