@@ -292,9 +292,9 @@ void attempt_stop(struct attempt *a, bool hard)
 		end_with(a, VERDICT_NONE, "");
 		return;
 	}
-	if (a->over && core_timer_running(a->timer)) {          /* the store does not take it: the next start finds the row open */
+	if (a->over && core_timer_running(a->timer)) {          /* the store did not take it: once more, and its run is told in any case */
 		core_timer_stop(a->timer);
-		attempt_free(a);
+		attempt_conclude(a);
 		return;
 	}
 	if (!hard)
