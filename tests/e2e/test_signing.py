@@ -17,7 +17,7 @@ DOMAIN = "sender.example"           # of lab.client.message()
 def make_key(path, kind="rsa", bits=2048):
     """A private key in a file; the TXT record of its public half."""
     key = rsa.generate_private_key(65537, bits) if kind == "rsa" else ed25519.Ed25519PrivateKey.generate()
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     if kind == "rsa":
         public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
