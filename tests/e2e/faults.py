@@ -4,13 +4,6 @@ import ssl
 
 from lab.behaviour import Drop, Raw
 
-
-def drop_the_hello(dialogue, _argument):
-    """Takes what the client begins its handshake with, and closes the connection."""
-    dialogue.receive()
-    return Drop()
-
-
 # By name: what makes the host's behaviour, the result type of RFC 8460 4.3, and our own reason code.
 FAULTS = {
     "no-starttls": (lambda world, name: world.honest(name).but(starttls=False), "starttls-not-supported", "starttls-not-offered"),
@@ -18,7 +11,7 @@ FAULTS = {
                          "starttls-not-supported", "starttls-refused"),
     "handshake-garbage": (lambda world, name: world.honest(name).but(on={"HANDSHAKE": Raw(b"this is not TLS\r\n" * 4)}),
                           "validation-failure", "wrong-version-number"),
-    "handshake-dropped": (lambda world, name: world.honest(name).but(on={"HANDSHAKE": drop_the_hello}), "validation-failure", "truncated"),
+    "handshake-dropped": (lambda world, name: world.honest(name).but(on={"HANDSHAKE": Drop()}), "validation-failure", "lost"),
     "old-tls": (lambda world, name: world.honest(name).but(tls_min=ssl.TLSVersion.TLSv1, tls_max=ssl.TLSVersion.TLSv1_1),
                 "validation-failure", "tls-version"),
     "wrong-name": (lambda world, name: world.honest("other.example"),
