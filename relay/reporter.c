@@ -1,6 +1,6 @@
 /* relay/reporter.c - see reporter.h: its life, its places, its own schedule and the sweep.
  * The store is asked for what is due; the earliest of the rest says how long to sleep, but no longer than some seconds: clocks jump, and mail that bounced
- * makes a report due at once. */
+ * makes a report due again. */
 #include "relay/reporter_impl.h"
 
 #include "core/clock.h"

@@ -152,19 +152,22 @@ enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const char *address
 struct mailed {
 	int64_t day;
 	const char *domain, *uri, *address;
+	unsigned attempts;              /* of its report */
 };
 
 /* CORE_DB_ROW: found. */
 static enum core_db_status find_mailed(struct core_db *db, uint64_t message, struct sp_arena *arena, struct mailed *out)
 {
 	struct core_stmt *s = core_db_stmt(db,
-		"SELECT day, domain, uri, address FROM rpt_endpoint WHERE message = ?1 AND message <> 0 AND state = 'mailed'");
+		"SELECT day, domain, uri, address, (SELECT r.attempts FROM rpt_report AS r WHERE r.day = e.day AND r.domain = e.domain)"
+		" FROM rpt_endpoint AS e WHERE message = ?1 AND message <> 0 AND state = 'mailed'");
 	core_stmt_int(s, 1, (int64_t)message);
 	enum core_db_status status = core_stmt_step(s);
 	if (status != CORE_DB_ROW)
 		return status;
 	*out = (struct mailed){ core_stmt_col_int(s, 0), sp_arena_dup(arena, core_stmt_col_text(s, 1)),
-	                        sp_arena_dup(arena, core_stmt_col_text(s, 2)), sp_arena_dup(arena, core_stmt_col_text(s, 3)) };
+	                        sp_arena_dup(arena, core_stmt_col_text(s, 2)), sp_arena_dup(arena, core_stmt_col_text(s, 3)),
+	                        (unsigned)core_stmt_col_int(s, 4) };
 	core_stmt_reset(s);
 	return CORE_DB_ROW;
 }
@@ -191,11 +194,11 @@ static enum core_db_status report_delivered(struct core_db *db, const struct mai
 	return core_stmt_run(s);
 }
 
-/* RFC 8460 5.5: tried again, until 24 h are over. */
+/* RFC 8460 5.5: tried again, until 24 h are over; not at once, as a mail that nobody takes comes back in no time. */
 static enum core_db_status report_failed(struct core_db *db, const struct mailed *m, const char *text, int64_t now_s)
 {
 	struct core_stmt *s = core_db_stmt(db,
-		"UPDATE rpt_report SET text = ?4, due = CASE WHEN state = 'mailed' OR due > ?3 THEN ?3 ELSE due END,"
+		"UPDATE rpt_report SET text = ?4, due = CASE WHEN state = 'mailed' OR due > ?5 THEN ?5 ELSE due END,"
 		" state = CASE WHEN expires <> 0 AND expires <= ?3 THEN 'failed' ELSE 'open' END"
 		" WHERE day = ?1 AND domain = ?2 AND state IN ('open', 'mailed') AND NOT EXISTS (SELECT 1 FROM rpt_endpoint AS e"
 		" WHERE e.day = ?1 AND e.domain = ?2 AND e.state = 'mailed')");
@@ -203,6 +206,7 @@ static enum core_db_status report_failed(struct core_db *db, const struct mailed
 	core_stmt_text(s, 2, sp_str_of(m->domain));
 	core_stmt_int(s, 3, now_s);
 	core_stmt_text(s, 4, sp_str_of(text));
+	core_stmt_int(s, 5, now_s + rpt_retry_s(m->attempts));
 	return core_stmt_run(s);
 }
 

@@ -111,13 +111,15 @@ enum core_db_status rpt_outbox_begin(struct core_db *db, int64_t day, const char
 	return core_stmt_run(s);
 }
 
+#define OPENS "(?3 = 'open' OR (?3 = 'mailed' AND NOT EXISTS (SELECT 1 FROM rpt_endpoint AS e" \
+	" WHERE e.day = ?1 AND e.domain = ?2 AND e.state = 'mailed')))"
+
 enum core_db_status rpt_outbox_attempted(struct core_db *db, int64_t day, const char *domain, enum rpt_state state, int64_t due_s,
                                          const char *text)
 {
 	struct core_stmt *s = core_db_stmt(db,
-		"UPDATE rpt_report SET begun = 1, attempts = attempts + 1, text = ?5, due = CASE WHEN ?3 = 'open' THEN ?4 ELSE due END,"
-		" state = CASE WHEN state = 'delivered' THEN state WHEN ?3 = 'mailed' AND NOT EXISTS (SELECT 1 FROM rpt_endpoint AS e"
-		" WHERE e.day = ?1 AND e.domain = ?2 AND e.state = 'mailed') THEN 'open' ELSE ?3 END WHERE day = ?1 AND domain = ?2");
+		"UPDATE rpt_report SET begun = 1, attempts = attempts + 1, text = ?5, due = CASE WHEN " OPENS " THEN ?4 ELSE due END,"
+		" state = CASE WHEN state = 'delivered' THEN state WHEN " OPENS " THEN 'open' ELSE ?3 END WHERE day = ?1 AND domain = ?2");
 	bind_row(s, 1, day, domain);
 	core_stmt_text(s, 3, sp_str_of(rpt_state_str(state)));
 	core_stmt_int(s, 4, due_s);

@@ -86,14 +86,14 @@ SP_NODISCARD enum core_db_status rpt_outbox_endpoint_put(struct core_db *db, int
 /* The first attempt begins: draws nothing, keeps `report_id` where the row has none, sets expires_s. */
 SP_NODISCARD enum core_db_status rpt_outbox_begin(struct core_db *db, int64_t day, const char *domain, const char *report_id, int64_t now_s);
 /* An attempt ended: `state` as it is now (OPEN: due again at `due_s`), attempts + 1. FAILED is for the caller to say, when expires_s has passed.
- * What became of a mail may have been told before the attempt ended: a row that is DELIVERED stays so, and MAILED with no mail left on its way is OPEN. */
+ * What became of a mail may have been told before the attempt ended: a row that is DELIVERED stays so, and MAILED with no mail left on its way is OPEN, due at `due_s`. */
 SP_NODISCARD enum core_db_status rpt_outbox_attempted(struct core_db *db, int64_t day, const char *domain, enum rpt_state state, int64_t due_s,
                                                       const char *text);
 /* `--again`: OPEN as if never tried, due now, with an id of its own; endpoints forgotten. */
 SP_NODISCARD enum core_db_status rpt_outbox_reopen(struct core_db *db, int64_t day, const char *domain, int64_t now_s);
 
 /* What became of a mailed report: `delivered`, or given up (`permanent`: the address does not take mail: suppressed until `suppress_until_s`). Finds the endpoint by the
- * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due now again (RFC 8460 5.5), or FAILED when its time is up;
+ * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due again after rpt_retry_s() (RFC 8460 5.5), or FAILED when its time is up;
  * it stays as it is while another mail of it is on its way. */
 SP_NODISCARD enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t message, bool delivered, bool permanent, const char *text,
                                                    int64_t now_s, int64_t suppress_until_s);

@@ -192,7 +192,7 @@ static void test_bounced_mail_opens_the_report_again(void **state SP_UNUSED)
 	mailed(77, false, true, DUE + 5 * HOUR);
 	const struct rpt_report *r = row();
 	assert_int_equal(r->state, RPT_STATE_OPEN);
-	assert_int_equal(r->due_s, DUE + 5 * HOUR);
+	assert_int_equal(r->due_s, DUE + 5 * HOUR + 300);
 	assert_string_equal(r->text, "550 5.1.1 no such user");
 	assert_string_equal(r->report_id, "id-1");
 	read_endpoints();
@@ -237,7 +237,7 @@ static void test_one_mail_of_two_is_waited_for(void **state SP_UNUSED)
 	assert_int_equal(row()->state, RPT_STATE_MAILED);
 	mailed(78, false, false, DUE + 2 * HOUR);
 	assert_int_equal(row()->state, RPT_STATE_OPEN);
-	assert_int_equal(row()->due_s, DUE + 2 * HOUR);
+	assert_int_equal(row()->due_s, DUE + 2 * HOUR + 300);
 }
 
 /* One endpoint of the record is enough (RFC 8460 3), whatever the other does afterwards. */
@@ -253,7 +253,7 @@ static void test_delivered_stays_when_another_mail_bounces(void **state SP_UNUSE
 	assert_int_equal(ask("SELECT count(*) FROM rpt_suppressed"), 1);
 }
 
-static void test_open_report_with_a_bounce_is_due_at_once(void **state SP_UNUSED)
+static void test_open_report_with_a_bounce_is_due_soon(void **state SP_UNUSED)
 {
 	need(DAY, "a.test", DUE);
 	begin();
@@ -261,8 +261,35 @@ static void test_open_report_with_a_bounce_is_due_at_once(void **state SP_UNUSED
 	put(WEB, RPT_ENDPOINT_FAILED, 0, DUE);
 	attempted(RPT_STATE_OPEN, DUE + 4 * HOUR);
 	mailed(77, false, true, DUE + HOUR);
-	assert_int_equal(row()->due_s, DUE + HOUR);
+	assert_int_equal(row()->due_s, DUE + HOUR + 300);
 	assert_int_equal(row()->state, RPT_STATE_OPEN);
+	put(BOX, RPT_ENDPOINT_MAILED, 78, DUE + HOUR);
+	attempted(RPT_STATE_OPEN, DUE + HOUR + 60);
+	mailed(78, false, false, DUE + HOUR);
+	assert_int_equal(row()->due_s, DUE + HOUR + 60);        /* and no later than it was */
+}
+
+/* A domain that is not there, or a box that takes no reports of this kind: the mail comes back within a second, 24 hours long. */
+static void test_mails_that_come_back_at_once_wait_longer_and_longer(void **state SP_UNUSED)
+{
+	int64_t now_s = DUE;
+	unsigned mails = 0;
+	need(DAY, "a.test", DUE);
+	begin();
+	while (row()->state == RPT_STATE_OPEN) {
+		bool early = ++mails % 2 == 0;                  /* it is back before the attempt ends */
+		put(BOX, RPT_ENDPOINT_MAILED, 100 + mails, now_s);
+		if (early)
+			mailed(100 + mails, false, false, now_s + 1);
+		attempted(RPT_STATE_MAILED, now_s + rpt_retry_s(mails));
+		if (!early)
+			mailed(100 + mails, false, false, now_s + 1);
+		assert_true(row()->due_s >= now_s + rpt_retry_s(mails));
+		now_s = row()->due_s;
+		assert_true(mails < 20);
+	}
+	assert_in_range(mails, 11, 13);
+	assert_true(now_s >= DUE + RPT_DAY_S);
 }
 
 static void test_open_report_with_a_delivered_mail_is_over(void **state SP_UNUSED)
@@ -658,7 +685,8 @@ int main(void)
 		T(test_mail_that_arrives_late_has_arrived),
 		T(test_one_mail_of_two_is_waited_for),
 		T(test_delivered_stays_when_another_mail_bounces),
-		T(test_open_report_with_a_bounce_is_due_at_once),
+		T(test_open_report_with_a_bounce_is_due_soon),
+		T(test_mails_that_come_back_at_once_wait_longer_and_longer),
 		T(test_open_report_with_a_delivered_mail_is_over),
 		T(test_attempt_that_ends_after_its_mail),
 		T(test_unknown_messages_change_nothing),
