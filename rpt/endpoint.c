@@ -28,11 +28,12 @@ static bool parse_state(struct sp_str s, enum rpt_endpoint_state *out)
 
 /* ---- addresses ---- */
 
-/* As addresses are compared: the domain in lower case. "" where it is none that we would mail to. */
+/* As addresses are compared: the domain in lower case, without a dot at its end (a record may have it so, and mail goes to where it does without). ""
+ * where it is none that we would mail to. */
 static void add_address(struct sp_str address, struct sp_buf *out)
 {
 	sp_buf_init(out, ADDRESS_MAX);
-	sp_buf_add(out, address);
+	sp_buf_add(out, sp_str_ends(address, SP_STR(".")) ? sp_str_make(address.p, address.len - 1) : address);
 	if (sp_buf_failed(out))
 		sp_buf_reset(out);
 	for (size_t i = out->len; i > 0 && out->p[i - 1] != '@'; i--)

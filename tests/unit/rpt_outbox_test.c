@@ -473,6 +473,18 @@ static void test_suppression_expires_by_itself(void **state SP_UNUSED)
 	assert_int_equal(ask("SELECT count(*) FROM rpt_suppressed"), 0);
 }
 
+/* "mailto:tlsrpt@a.test." is known by what mail goes to, which is what the record's reader gives: else it were mailed again and again. */
+static void test_suppression_of_a_domain_with_its_dot(void **state SP_UNUSED)
+{
+	int64_t until_s;
+	need(DAY, "a.test", DUE);
+	put("mailto:tlsrpt@A.test.", RPT_ENDPOINT_MAILED, 77, DUE);
+	mailed(77, false, true, DUE);
+	assert_int_equal(rpt_suppressed(db, "tlsrpt@a.test", DUE, &until_s), CORE_DB_ROW);
+	assert_int_equal(rpt_suppressed(db, "tlsrpt@a.test.", DUE, &until_s), CORE_DB_ROW);
+	assert_int_equal(rpt_outbox_mailed_to(db, "tlsrpt@a.test", DUE), CORE_DB_ROW);
+}
+
 /* ---- asking ---- */
 
 /* 3 days of 4 domains: due in the order a, b, c, d of each day; b of each day is delivered, c has begun. */
@@ -697,6 +709,7 @@ int main(void)
 		T(test_bounces_are_believed_from_who_was_mailed),
 		T(test_odd_addresses),
 		T(test_suppression_expires_by_itself),
+		T(test_suppression_of_a_domain_with_its_dot),
 		T(test_filters),
 		T(test_list_in_pages),
 		T(test_longest_due_first),
