@@ -104,10 +104,12 @@ enum core_db_status rpt_outbox_begin(struct core_db *db, int64_t day, const char
 {
 	struct core_stmt *s = core_db_stmt(db,
 		"UPDATE rpt_report SET begun = 1, report_id = CASE WHEN report_id = '' THEN ?3 ELSE report_id END,"
-		" expires = CASE WHEN expires = 0 THEN ?4 ELSE expires END WHERE day = ?1 AND domain = ?2");
+		" expires = CASE WHEN expires = 0 THEN ?4 ELSE expires END, due = CASE WHEN due < ?5 THEN ?5 ELSE due END"
+		" WHERE day = ?1 AND domain = ?2");
 	bind_row(s, 1, day, domain);
 	core_stmt_text(s, 3, sp_str_of(report_id));
 	core_stmt_int(s, 4, now_s + RPT_GIVE_UP_S);
+	core_stmt_int(s, 5, now_s);
 	return core_stmt_run(s);
 }
 

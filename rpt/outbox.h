@@ -83,7 +83,8 @@ SP_NODISCARD enum core_db_status rpt_outbox_endpoints(struct core_db *db, int64_
                                                       const struct rpt_endpoint **out, size_t *count);
 SP_NODISCARD enum core_db_status rpt_outbox_endpoint_put(struct core_db *db, int64_t day, const char *domain, const struct rpt_endpoint *e);
 
-/* The first attempt begins: draws nothing, keeps `report_id` where the row has none, sets expires_s. */
+/* An attempt begins: draws nothing, keeps `report_id` where the row has none, sets expires_s at the first. What was due before is due now: the sweep leaves
+ * it alone, however old it is. */
 SP_NODISCARD enum core_db_status rpt_outbox_begin(struct core_db *db, int64_t day, const char *domain, const char *report_id, int64_t now_s);
 /* An attempt ended: `state` as it is now (OPEN: due again at `due_s`), attempts + 1. FAILED is for the caller to say, when expires_s has passed.
  * What became of a mail may have been told before the attempt ended: a row that is DELIVERED stays so, and MAILED with no mail left on its way is OPEN, due at `due_s`. */

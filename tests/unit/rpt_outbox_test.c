@@ -645,6 +645,24 @@ static void test_reopened_report_is_not_swept(void **state SP_UNUSED)
 	assert_int_equal(list(&everything), 1);
 }
 
+/* The relay was off for three weeks. What is being sent stays: its endpoints would be left behind, and nobody would ever take them away. */
+static void test_old_report_that_is_being_sent_is_not_swept(void **state SP_UNUSED)
+{
+	int64_t later = DUE + 21 * (int64_t)RPT_DAY_S;
+	need(DAY, "a.test", DUE);
+	need(DAY, "b.test", DUE);
+	OK(rpt_outbox_begin(db, DAY, "a.test", "id-1", later));
+	sweep(later + 60);
+	put(BOX, RPT_ENDPOINT_MAILED, 77, later + 61);
+	attempted(RPT_STATE_MAILED, later + 361);
+	assert_int_equal(list(&everything), 1);
+	assert_int_equal(row()->state, RPT_STATE_MAILED);
+	mailed(77, true, false, later + 70);
+	sweep(later + 80);
+	assert_int_equal(list(&everything), 0);
+	assert_int_equal(ask("SELECT count(*) FROM rpt_endpoint"), 0);
+}
+
 static void count_session(int64_t day, const char *domain, const char *mx)
 {
 	static const struct rpt_rules rules = { .spread_s = 14400, .details_max = 1000 };
@@ -716,6 +734,7 @@ int main(void)
 		T(test_damaged_row_is_left_out),
 		T(test_rows_are_kept_for_their_days),
 		T(test_reopened_report_is_not_swept),
+		T(test_old_report_that_is_being_sent_is_not_swept),
 		T(test_ledger_goes_with_the_row),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
