@@ -6,6 +6,7 @@
 
 #define RETRY_FIRST_S 300
 #define RETRY_LAST_S (4 * 3600)
+#define AHEAD_S (2 * RPT_DAY_S)         /* no finished day is due later than that, unless the clock was ahead */
 #define KEPT_BEYOND_DAYS 2              /* rows that did not come to an end, beyond keep_days */
 
 enum core_db_status rpt_outbox_make(struct core_db *db)
@@ -40,7 +41,8 @@ enum core_db_status rpt_outbox_make(struct core_db *db)
 		" PRIMARY KEY (day, domain, uri));"
 		"CREATE INDEX rpt_endpoint_message ON rpt_endpoint (message) WHERE message <> 0;"
 		"CREATE INDEX rpt_endpoint_address ON rpt_endpoint (address, mailed) WHERE address <> '';"
-		"CREATE TABLE rpt_suppressed (address TEXT PRIMARY KEY, since BIGINT NOT NULL, until BIGINT NOT NULL, text TEXT NOT NULL)");
+		"CREATE TABLE rpt_suppressed (address TEXT PRIMARY KEY, since BIGINT NOT NULL, until BIGINT NOT NULL, text TEXT NOT NULL);"
+		"CREATE INDEX rpt_suppressed_until ON rpt_suppressed (until)");
 }
 
 static const char *const state_names[] = {
@@ -325,11 +327,40 @@ static enum core_db_status end_suppressions(struct core_db *db, int64_t now_s)
 	return core_stmt_run(s);
 }
 
+/* The clock was ahead, and went back: what rests until that time comes is due now, and has 24 h. */
+static enum core_db_status wake_reports(struct core_db *db, int64_t now_s)
+{
+	struct core_stmt *s = core_db_stmt(db, "UPDATE rpt_report SET due = ?1, expires = CASE WHEN expires > ?2 THEN ?2 ELSE expires END"
+	                                       " WHERE state = 'open' AND due > ?3 AND +day < ?4");
+	core_stmt_int(s, 1, now_s);
+	core_stmt_int(s, 2, now_s + RPT_GIVE_UP_S);
+	core_stmt_int(s, 3, now_s + AHEAD_S);
+	core_stmt_int(s, 4, rpt_day_of(now_s));
+	return core_stmt_run(s);
+}
+
+static enum core_db_status shorten_suppressions(struct core_db *db, int64_t now_s)
+{
+	struct core_stmt *s = core_db_stmt(db, "UPDATE rpt_suppressed SET since = ?1, until = ?2 WHERE until > ?3");
+	core_stmt_int(s, 1, now_s);
+	core_stmt_int(s, 2, now_s + RPT_SUPPRESS_S);
+	core_stmt_int(s, 3, now_s + RPT_SUPPRESS_S + AHEAD_S);
+	return core_stmt_run(s);
+}
+
+static enum core_db_status mend_times(struct core_db *db, int64_t now_s)
+{
+	enum core_db_status status = wake_reports(db, now_s);
+	if (status == CORE_DB_OK)
+		status = shorten_suppressions(db, now_s);
+	return status == CORE_DB_OK ? end_suppressions(db, now_s) : status;
+}
+
 enum core_db_status rpt_outbox_sweep(struct core_db *db, int64_t now_s, int64_t keep_days, size_t limit, bool *more)
 {
 	struct sp_arena arena = SP_ARENA_EMPTY;
 	size_t budget = limit, count = 0;
-	enum core_db_status status = end_suppressions(db, now_s);
+	enum core_db_status status = mend_times(db, now_s);
 	if (status == CORE_DB_OK)
 		status = rpt_ledger_sweep(db, &budget);
 	struct old_row *rows = sp_arena_alloc(&arena, (budget + 1) * sizeof(*rows));

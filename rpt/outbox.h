@@ -99,7 +99,8 @@ SP_NODISCARD enum core_db_status rpt_outbox_reopen(struct core_db *db, int64_t d
 SP_NODISCARD enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t message, bool delivered, bool permanent, const char *text,
                                                    int64_t now_s, int64_t suppress_until_s);
 
-/* Addresses that bounced: no report is mailed to them until `until_s`. Lower-case domain; the address as in the record. */
+/* Addresses that bounced: no report is mailed to them until `until_s`. Lower-case domain; the address as in the record.
+ * Nobody is suppressed for longer than RPT_SUPPRESS_S: the sweep sees to it. */
 #define RPT_SUPPRESS_S (30 * RPT_DAY_S)
 SP_NODISCARD enum core_db_status rpt_suppress(struct core_db *db, const char *address, int64_t now_s, int64_t until_s, const char *text);
 /* CORE_DB_ROW and *until_s where it is suppressed at `now_s`. */
@@ -115,7 +116,7 @@ SP_NODISCARD enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const 
 
 /* Forgets what is over: rows (and their ledger) that came to an end and are older than `keep_days`, those without a record, suppressions that expired. At most `limit`
  * rows of any table but the last; *more: call again. OPEN and MAILED rows go when they were due longer than keep_days + 2 ago: nobody tries them, or the mail was
- * deleted by an operator. */
+ * deleted by an operator. A time that only a clock gives that was ahead (a suppression's end, the next attempt for a day that is over) is set right. */
 SP_NODISCARD enum core_db_status rpt_outbox_sweep(struct core_db *db, int64_t now_s, int64_t keep_days, size_t limit, bool *more);
 
 #endif

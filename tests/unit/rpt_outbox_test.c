@@ -663,6 +663,39 @@ static void test_old_report_that_is_being_sent_is_not_swept(void **state SP_UNUS
 	assert_int_equal(ask("SELECT count(*) FROM rpt_endpoint"), 0);
 }
 
+/* What was written with a clock that was ahead must not rest until that time comes. */
+static void test_clock_that_was_ahead(void **state SP_UNUSED)
+{
+	int64_t year_s = 365 * (int64_t)RPT_DAY_S, until_s;
+	bool more;
+	need(DAY, "a.test", DUE);
+	OK(rpt_outbox_begin(db, DAY, "a.test", "id-1", DUE + year_s));
+	attempted(RPT_STATE_OPEN, DUE + year_s + 300);
+	need(DAY, "b.test", DUE);
+	OK(rpt_outbox_reopen(db, DAY, "b.test", DUE + year_s));
+	need(DAY, "c.test", DUE + 47 * HOUR);
+	need(DAY + 1, "d.test", DUE + RPT_DAY_S);               /* the day has not ended */
+	need(DAY + 365, "e.test", DUE + year_s);
+	OK(rpt_suppress(db, "x@a.test", DUE + year_s, DUE + year_s + RPT_SUPPRESS_S, ""));
+	OK(rpt_suppress(db, "y@a.test", DUE, DUE + RPT_SUPPRESS_S, ""));
+	OK(rpt_outbox_sweep(db, DUE + HOUR, KEEP, 100, &more));
+	struct rpt_filter f = { .last_day = INT64_MAX, .open_only = true, .due_by_s = DUE + HOUR };
+	assert_int_equal(list(&f), 2);
+	assert_string_equal(reports[0].domain, "a.test");
+	assert_int_equal(reports[0].expires_s, DUE + HOUR + RPT_DAY_S);
+	assert_string_equal(reports[1].domain, "b.test");
+	assert_int_equal(reports[1].expires_s, 0);
+	f.due_by_s = INT64_MAX;
+	assert_int_equal(list(&f), 5);
+	assert_int_equal(reports[2].due_s, DUE + 47 * HOUR);
+	assert_int_equal(reports[3].due_s, DUE + RPT_DAY_S);
+	assert_int_equal(reports[4].due_s, DUE + year_s);
+	assert_int_equal(rpt_suppressed(db, "x@a.test", DUE + HOUR, &until_s), CORE_DB_ROW);
+	assert_int_equal(until_s, DUE + HOUR + RPT_SUPPRESS_S);
+	assert_int_equal(rpt_suppressed(db, "y@a.test", DUE + HOUR, &until_s), CORE_DB_ROW);
+	assert_int_equal(until_s, DUE + RPT_SUPPRESS_S);
+}
+
 static void count_session(int64_t day, const char *domain, const char *mx)
 {
 	static const struct rpt_rules rules = { .spread_s = 14400, .details_max = 1000 };
@@ -734,6 +767,7 @@ int main(void)
 		T(test_damaged_row_is_left_out),
 		T(test_rows_are_kept_for_their_days),
 		T(test_reopened_report_is_not_swept),
+		T(test_clock_that_was_ahead),
 		T(test_old_report_that_is_being_sent_is_not_swept),
 		T(test_ledger_goes_with_the_row),
 	};
