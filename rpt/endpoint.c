@@ -195,8 +195,9 @@ static enum core_db_status report_delivered(struct core_db *db, const struct mai
 	return core_stmt_run(s);
 }
 
-/* RFC 8460 5.5: tried again, until 24 h are over; not at once, as a mail that nobody takes comes back in no time. */
-static enum core_db_status report_failed(struct core_db *db, const struct mailed *m, const char *text, int64_t now_s)
+/* RFC 8460 5.5: tried again, until 24 h are over; not at once where the same mail would be
+ * sent again, as one that nobody takes comes back in no time. */
+static enum core_db_status report_failed(struct core_db *db, const struct mailed *m, bool suppressed, const char *text, int64_t now_s)
 {
 	struct core_stmt *s = core_db_stmt(db,
 		"UPDATE rpt_report SET text = ?4, due = CASE WHEN state = 'mailed' OR due > ?5 THEN ?5 ELSE due END,"
@@ -207,7 +208,7 @@ static enum core_db_status report_failed(struct core_db *db, const struct mailed
 	core_stmt_text(s, 2, sp_str_of(m->domain));
 	core_stmt_int(s, 3, now_s);
 	core_stmt_text(s, 4, sp_str_of(text));
-	core_stmt_int(s, 5, now_s + rpt_retry_s(m->attempts));
+	core_stmt_int(s, 5, suppressed ? now_s : now_s + rpt_retry_s(m->attempts));
 	return core_stmt_run(s);
 }
 
@@ -220,10 +221,11 @@ enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t message, bool
 	if (status != CORE_DB_ROW)
 		goto out;
 	status = end_endpoint(db, &m, delivered ? RPT_ENDPOINT_DELIVERED : RPT_ENDPOINT_FAILED, text, now_s);
-	if (status == CORE_DB_OK && !delivered && permanent && m.address[0] != '\0')
+	bool suppressed = !delivered && permanent && m.address[0] != '\0';
+	if (status == CORE_DB_OK && suppressed)
 		status = rpt_suppress(db, m.address, now_s, suppress_until_s, text);
 	if (status == CORE_DB_OK)
-		status = delivered ? report_delivered(db, &m) : report_failed(db, &m, text, now_s);
+		status = delivered ? report_delivered(db, &m) : report_failed(db, &m, suppressed, text, now_s);
 out:
 	sp_arena_clear(&arena);
 	return status;

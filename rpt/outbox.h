@@ -94,7 +94,7 @@ SP_NODISCARD enum core_db_status rpt_outbox_attempted(struct core_db *db, int64_
 SP_NODISCARD enum core_db_status rpt_outbox_reopen(struct core_db *db, int64_t day, const char *domain, int64_t now_s);
 
 /* What became of a mailed report: `delivered`, or given up (`permanent`: the address does not take mail: suppressed until `suppress_until_s`). Finds the endpoint by the
- * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due again after rpt_retry_s() (RFC 8460 5.5), or FAILED when its time is up;
+ * message; nothing happens where there is none (any more). The report: DELIVERED, or OPEN and due again after rpt_retry_s(), at once where the address is suppressed (RFC 8460 5.5), or FAILED when its time is up;
  * it stays as it is while another mail of it is on its way. */
 SP_NODISCARD enum core_db_status rpt_outbox_mailed(struct core_db *db, uint64_t message, bool delivered, bool permanent, const char *text,
                                                    int64_t now_s, int64_t suppress_until_s);

@@ -192,7 +192,7 @@ static void test_bounced_mail_opens_the_report_again(void **state SP_UNUSED)
 	mailed(77, false, true, DUE + 5 * HOUR);
 	const struct rpt_report *r = row();
 	assert_int_equal(r->state, RPT_STATE_OPEN);
-	assert_int_equal(r->due_s, DUE + 5 * HOUR + 300);
+	assert_int_equal(r->due_s, DUE + 5 * HOUR);
 	assert_string_equal(r->text, "550 5.1.1 no such user");
 	assert_string_equal(r->report_id, "id-1");
 	read_endpoints();
@@ -261,7 +261,7 @@ static void test_open_report_with_a_bounce_is_due_soon(void **state SP_UNUSED)
 	put(WEB, RPT_ENDPOINT_FAILED, 0, DUE);
 	attempted(RPT_STATE_OPEN, DUE + 4 * HOUR);
 	mailed(77, false, true, DUE + HOUR);
-	assert_int_equal(row()->due_s, DUE + HOUR + 300);
+	assert_int_equal(row()->due_s, DUE + HOUR);
 	assert_int_equal(row()->state, RPT_STATE_OPEN);
 	put(BOX, RPT_ENDPOINT_MAILED, 78, DUE + HOUR);
 	attempted(RPT_STATE_OPEN, DUE + HOUR + 60);
