@@ -1,5 +1,6 @@
 /* relay/cmd_dkim.c - strictpost dkim keygen|record: a key to sign with, and what is to be published for it in DNS. */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 
 #include "smtp/address.h"
 #include "smtp/dkim.h"
@@ -319,64 +320,34 @@ static int record(struct request *r)
 	return status;
 }
 
-#define COMMON_OPTIONS { "domain", required_argument, NULL, 'd' }, { "selector", required_argument, NULL, 's' }, \
-	{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { "config", required_argument, NULL, 'c' }
-
-static const struct option keygen_options[] = {
-	COMMON_OPTIONS, { "type", required_argument, NULL, 't' }, { "bits", required_argument, NULL, 'b' }, { "out", required_argument, NULL, 'f' }, { 0 }
-};
-static const struct option record_options[] = { COMMON_OPTIONS, { "key", required_argument, NULL, 'f' }, { 0 } };
-
-static const struct {
-	const char *name;
-	const struct option *options;
-	int (*run)(struct request *r);
-} verbs[] = { { "keygen", keygen_options, keygen }, { "record", record_options, record } };
-
-/* RELAY_EXIT_OK: asked for help, which was printed; -1: go on. */
-static int read_options(struct request *r, const struct option *options, int argc, char **argv)
+static int take(struct request *r, const struct cmd_option *own, int (*run)(struct request *r), int argc, char **argv)
 {
-	int o;
-	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (o) {
-		case 'd': r->domain = optarg; break;
-		case 's': r->selector = optarg; break;
-		case 't': r->type = optarg; break;
-		case 'b': r->bits_text = optarg; break;
-		case 'f': r->file = optarg; break;
-		case 'j': r->json = true; break;
-		case 'c': break;                        /* taken, as everywhere; nothing here depends on it */
-		case 'h':
-			fputs(help, stdout);
-			return RELAY_EXIT_OK;
-		default:
-			fputs(help, stderr);
-			return RELAY_EXIT_USAGE;
-		}
-	}
+	struct cmd_options o;                   /* --config is taken, as everywhere; nothing here depends on it */
+	int status;
+	if (!cmd_options_with(argc, argv, help, true, own, &o, &status))
+		return status;
+	r->json = o.json;
 	if (optind < argc) {
 		wrong("one argument too many: ", argv[optind]);
 		return RELAY_EXIT_USAGE;
 	}
-	return -1;
+	status = settle_names(r) ? run(r) : RELAY_EXIT_USAGE;
+	sp_arena_clear(&r->arena);
+	return status;
 }
 
 int cmd_dkim(int argc, char **argv)
 {
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		fputs(help, stdout);
-		return RELAY_EXIT_OK;
-	}
-	for (size_t i = 0; argc > 1 && i < SP_COUNT(verbs); i++) {
-		if (strcmp(argv[1], verbs[i].name) != 0)
-			continue;
-		struct request r = { 0 };
-		int status = read_options(&r, verbs[i].options, argc - 1, argv + 1);
-		if (status < 0)
-			status = settle_names(&r) ? verbs[i].run(&r) : RELAY_EXIT_USAGE;
-		sp_arena_clear(&r.arena);
-		return status;
-	}
-	fputs(help, stderr);
-	return RELAY_EXIT_USAGE;
+	struct request r = { 0 };
+	const struct cmd_option of_keygen[] = { { "domain", &r.domain }, { "selector", &r.selector }, { "type", &r.type }, { "bits", &r.bits_text },
+	                                        { "out", &r.file }, { NULL, NULL } };
+	const struct cmd_option of_record[] = { { "domain", &r.domain }, { "selector", &r.selector }, { "key", &r.file }, { NULL, NULL } };
+	const char *verb = argc > 1 ? argv[1] : "";
+	if (strcmp(verb, "keygen") == 0)
+		return take(&r, of_keygen, keygen, argc - 1, argv + 1);
+	if (strcmp(verb, "record") == 0)
+		return take(&r, of_record, record, argc - 1, argv + 1);
+	bool asked = strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0;
+	fputs(help, asked ? stdout : stderr);
+	return asked ? RELAY_EXIT_OK : RELAY_EXIT_USAGE;
 }
