@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define COLUMNS_MIN 60
-#define CELL_MIN 6
+#define CELL_MIN 4                      /* so that all cells fit beside a count of 19 digits */
 #define LABEL 10                        /* width of "contact   " */
 #define LINES_SHOWN 100                 /* of a policy's strings and its MX hosts */
 

@@ -443,6 +443,17 @@ static void test_table(void **state)
 	assert_non_null(strstr(page, "  starttls-not-supported\n    The MX host"));
 }
 
+static void test_a_count_of_19_digits_leaves_room_for_the_others(void **state)
+{
+	(void)state;
+	struct rpt_read_report r = read_text("{" HEAD IDS "\"policies\":[{\"failure-details\":[{\"result-type\":\"validation-failure\",\"failed-session-count\":"
+		"9223372036854775807,\"failure-reason-code\":\"reason\",\"receiving-mx-hostname\":\"mx.d.example\",\"receiving-mx-helo\":\"mx.d.example\","
+		"\"receiving-ip\":\"203.0.113.58\",\"sending-mta-ip\":\"209.85.219.198\"}]}]}");
+	struct sp_str page = sp_str_of(print(&r, 60, false)), line;
+	while (sp_take_line(&page, &line))
+		assert_true(line.len <= 60);
+}
+
 static void test_a_narrow_table_parts_words_at_their_marks(void **state)
 {
 	(void)state;
@@ -506,6 +517,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_carrier_is_of_the_innermost_mail, teardown),
 		cmocka_unit_test_teardown(test_shapes_of_real_senders, teardown), cmocka_unit_test_teardown(test_what_is_no_report, teardown),
 		cmocka_unit_test_teardown(test_no_control_character_of_a_sender_reaches_the_terminal, teardown),
+		cmocka_unit_test_teardown(test_a_count_of_19_digits_leaves_room_for_the_others, teardown),
 		cmocka_unit_test_teardown(test_a_narrow_table_parts_words_at_their_marks, teardown),
 		cmocka_unit_test_teardown(test_information_is_shown_once, teardown),
 		cmocka_unit_test_teardown(test_table, teardown), cmocka_unit_test_teardown(test_lines_fit, teardown),
