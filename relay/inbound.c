@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "relay/intake.h"
+#include "relay/report_bounce.h"
 #include "relay/route.h"
 #include "smtp/server.h"
 
@@ -300,6 +301,12 @@ static void answer(struct inbound *in, const char *reply, bool ok)
 	feed(in, none);
 }
 
+static void drop_body(const struct storing *st)
+{
+	if (sp_body_path(st->message->body))
+		core_file_unlink(st->shard->loop, sp_body_path(st->message->body));
+}
+
 static void on_stored(void *owner, const struct sp_fail *why)
 {
 	struct storing *st = owner;
@@ -307,8 +314,7 @@ static void on_stored(void *owner, const struct sp_fail *why)
 	char reply[80];
 	if (sp_failed(why)) {
 		sp_log_text(SP_LOG_ERROR, st->message->name, "store", "a message could not be stored, its client keeps it: %s", why->text);
-		if (sp_body_path(st->message->body))
-			core_file_unlink(s->loop, sp_body_path(st->message->body));
+		drop_body(st);
 		if (st->session)
 			answer(st->session, "452 4.3.1 The message could not be stored; try again later", false);
 	} else {
@@ -321,6 +327,30 @@ static void on_stored(void *owner, const struct sp_fail *why)
 	}
 	free_storing(st);
 	shard_op_end(s);
+}
+
+static void store(struct storing *st)
+{
+	struct shard *s = st->shard;
+	shard_op_begin(s);
+	queue_accept(s->relay->store, st->message, st->recipients, st->count, NULL, s->mailbox, on_stored, st);
+}
+
+static void on_report_bounce(void *owner, bool taken, const struct sp_fail *why)
+{
+	struct storing *st = owner;
+	if (!taken && !sp_failed(why)) {
+		store(st);
+		return;
+	}
+	drop_body(st);
+	if (sp_failed(why))
+		sp_log_text(SP_LOG_ERROR, st->message->name, "store", "the bounce of a report could not be taken note of, its client keeps it: %s", why->text);
+	if (st->session && taken)
+		answer(st->session, "250 2.0.0 Ok: taken note of, no report goes there for a while", true);
+	else if (st->session)
+		answer(st->session, "452 4.3.1 The message could not be stored; try again later", false);
+	free_storing(st);
 }
 
 static void on_body(void *owner, const struct intake_result *r)
@@ -339,8 +369,10 @@ static void on_body(void *owner, const struct intake_result *r)
 	                                .client = st->client, .size = r->size, .header_len = r->header_len, .eight_bit = r->eight_bit,
 	                                .body = r->body };
 	st->message = queue_message_new(&fields);
-	shard_op_begin(s);
-	queue_accept(s->relay->store, st->message, st->recipients, st->count, NULL, s->mailbox, on_stored, st);
+	if (report_bounce_fits(s->config, st->sender, st->recipients, st->count))
+		report_bounce_read(s, st->message, on_report_bounce, st);
+	else
+		store(st);
 }
 
 /* The content is complete. Reads on when the spool has answered. */

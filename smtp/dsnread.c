@@ -54,7 +54,7 @@ static struct sp_str take_token(struct sp_str *s)
 	return token;
 }
 
-/* A token or a quoted string, without its quotes. */
+/* A token or a quoted string, without its quotes; nothing where they do not close. */
 static struct sp_str take_value(struct sp_str *s, struct sp_arena *arena)
 {
 	if (!sp_take_char(s, '"'))
@@ -66,9 +66,10 @@ static struct sp_str take_value(struct sp_str *s, struct sp_arena *arena)
 			i++;
 		text[len++] = s->p[i];
 	}
+	bool closed = i < s->len;
 	*s = sp_str_from(*s, sp_min(i + 1, s->len));
 	skip_cfws(s);
-	return sp_str_make(text, len);
+	return sp_str_make(text, closed ? len : 0);
 }
 
 /* ---- the part ---- */
