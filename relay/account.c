@@ -11,7 +11,8 @@
 struct account {
 	struct queue_extra extra;
 	struct queue_op op;                     /* account_flush() */
-	uint64_t number;                        /* of the batch */
+	struct queue_store *store;
+	uint64_t number;                        /* of the batch; 0: it was not tried yet */
 	struct rpt_rules rules;
 	int64_t first_day;                      /* of its events */
 	struct rpt_event *events;               /* `first`, or memory of its own */
@@ -20,9 +21,12 @@ struct account {
 	struct sp_arena arena;                  /* their strings */
 };
 
+/* On the store's thread. The number is drawn at the first try: a session may last for hours before, and the ledger knows a number for RPT_COUNTED_SPAN only. */
 static enum core_db_status add_to_ledger(struct core_db *db, struct queue_extra *x)
 {
 	struct account *a = sp_container_of(x, struct account, extra);
+	if (a->number == 0)
+		a->number = queue_store_next_id(a->store);
 	return rpt_ledger_add(db, a->number, a->events, a->count, &a->rules);
 }
 
@@ -30,7 +34,7 @@ static struct account *new_account(struct shard *s)
 {
 	struct account *a = sp_alloc(sizeof(*a));
 	a->extra.run = add_to_ledger;
-	a->number = queue_store_next_id(s->relay->store);
+	a->store = s->relay->store;
 	a->rules = (struct rpt_rules){ .spread_s = s->config->report.spread_ms / 1000, .details_max = s->config->report.details_per_domain };
 	a->first_day = INT64_MAX;
 	a->events = a->first;

@@ -124,12 +124,27 @@ static void test_many_events(void **state SP_UNUSED)
 	assert_string_equal(close_all(DAY, text), "1 policies 75 25");
 }
 
-struct twice { struct queue_op op; struct account *account; };
+struct twice {
+	struct queue_op op;
+	struct account *account;
+	bool drops;                             /* between the two, another batch drops the numbers that are too old to be repeated */
+};
+
+/* As rpt/ledger.c would, when a batch with the number that is drawn next came to it. */
+static enum core_db_status drop_counted(struct core_db *db)
+{
+	struct core_stmt *s = core_db_stmt(db, "DELETE FROM rpt_counted WHERE number < ?1");
+	core_stmt_int(s, 1, (int64_t)queue_store_next_id(relay.store) - RPT_COUNTED_SPAN);
+	return core_stmt_run(s);
+}
 
 static enum core_db_status run_twice(struct core_db *db, struct queue_op *op)
 {
-	struct queue_extra *x = account_extra(sp_container_of(op, struct twice, op)->account);
+	struct twice *t = sp_container_of(op, struct twice, op);
+	struct queue_extra *x = account_extra(t->account);
 	enum core_db_status status = x->run(db, x);
+	if (status == CORE_DB_OK && t->drops)
+		status = drop_counted(db);
 	return status == CORE_DB_OK || status == CORE_DB_ROW ? x->run(db, x) : status;
 }
 
@@ -154,6 +169,22 @@ static void test_a_repeated_transaction_counts_once(void **state SP_UNUSED)
 	add(&other, MIDNIGHT - 1, SP_RESULT_NONE);
 	account_flush(&other, &shard);
 	assert_string_equal(close_all(DAY, text), "1 policies 2 0");
+}
+
+/* A session that lasts while others draw millions of numbers: its own is not old when it is tried for the first time, nor when that is repeated. */
+static void test_a_long_session_that_is_repeated_counts_once(void **state SP_UNUSED)
+{
+	char text[64];
+	open_all("");
+	struct twice *t = sp_alloc(sizeof(*t));
+	add(&t->account, MIDNIGHT - 1, SP_RESULT_NONE);
+	for (unsigned i = 0; i <= RPT_COUNTED_SPAN; i++)
+		(void)queue_store_next_id(relay.store);
+	t->drops = true;
+	t->op.run = run_twice;
+	t->op.done = on_twice;
+	queue_store_submit(relay.store, &t->op);
+	assert_string_equal(close_all(DAY, text), "1 policies 1 0");
 }
 
 /* The day is the event's own, whenever it is stored. */
@@ -186,7 +217,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_is_nothing), cmocka_unit_test(test_not_counted_when_reports_are_off),
 		cmocka_unit_test(test_the_end_loses_no_count), cmocka_unit_test(test_many_events),
-		cmocka_unit_test(test_a_repeated_transaction_counts_once), cmocka_unit_test(test_each_event_counts_for_its_day),
+		cmocka_unit_test(test_a_repeated_transaction_counts_once),
+		cmocka_unit_test(test_a_long_session_that_is_repeated_counts_once), cmocka_unit_test(test_each_event_counts_for_its_day),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
