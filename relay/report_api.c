@@ -230,7 +230,8 @@ static void on_document(void *owner, struct sp_str document, const struct sp_fai
 	struct request *q = owner;
 	struct sp_buf body;
 	if (sp_failed(why)) {
-		request_refuse(q, why->kind == SP_FAIL_STORE ? 500 : 404, "%s", why->text);
+		int status = why->kind == SP_FAIL_STORE ? 500 : why->kind == SP_FAIL_SHUTDOWN ? 503 : 404;
+		request_refuse(q, status, "%s", why->text);
 		return;
 	}
 	sp_buf_init(&body, document.len);

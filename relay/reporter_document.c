@@ -41,6 +41,13 @@ static void never(struct document *d, const char *reason, const char *text)
 	tell(d, &why);
 }
 
+static void give_up(struct document *d)
+{
+	struct sp_fail why;
+	sp_fail_set(&why, SP_FAIL_SHUTDOWN, "the relay is stopping");
+	tell(d, &why);
+}
+
 static void complete(struct document *d)
 {
 	struct sp_fail none = SP_FAIL_OK;
@@ -73,16 +80,25 @@ static bool may_grow(struct document *d)
 	return false;
 }
 
+void reporter_large_next(void *owner)
+{
+	struct reporter *r = owner;
+	step(r->large);
+}
+
+/* The next one goes on by itself: whoever frees this one may be in the middle of a list of attempts, and the end of another would take that away. */
 static void leave_large(struct document *d)
 {
 	struct reporter *r = d->reporter;
 	sp_list_remove(&d->wait);
 	if (r->large != d)
 		return;
-	r->large = NULL;
 	struct sp_link *l = sp_list_pop(&r->large_waits);
-	if (l)
-		step(sp_container_of(l, struct document, wait));
+	r->large = l ? sp_container_of(l, struct document, wait) : NULL;
+	if (r->large)
+		core_timer_start(r->large_timer, 0);
+	else
+		core_timer_stop(r->large_timer);
 }
 
 /* ---- pages ---- */
@@ -172,7 +188,9 @@ static void step(struct document *d)
 	while (d->policy_at < d->policy_count && d->policies[d->policy_at].failures == 0)
 		if (++d->policy_at < d->policy_count)
 			rpt_compose_policy(d->compose, &d->policies[d->policy_at]);
-	if (sp_buf_failed(&d->gz))
+	if (d->reporter->stopping)
+		give_up(d);
+	else if (sp_buf_failed(&d->gz))
 		never(d, "too-large", "the report is larger than 8 MiB; report.details_per_domain bounds it");
 	else if (!may_grow(d))
 		return;

@@ -32,6 +32,7 @@ struct reporter {
 	struct sp_link documents;               /* of struct document: that were asked for by themselves */
 	struct document *large;                 /* who may be beyond REPORTER_SMALL */
 	struct sp_link large_waits;             /* of struct document: who wants to be */
+	struct core_timer *large_timer;         /* `large` has waited, and goes on */
 	struct reporter_run *run;               /* NULL: none */
 	unsigned ops;                           /* answers of the store, and files, to come */
 	struct core_timer *due_timer, *sweep_timer, *grace_timer;
@@ -71,6 +72,8 @@ void reporter_sweep(struct reporter *r, void (*done)(void *owner, bool more), vo
 
 /* ---- a document ---- */
 
+void reporter_large_next(void *owner);                  /* reporter.large_timer */
+
 struct document {
 	struct sp_link link;                    /* in reporter.documents, or in no list */
 	struct sp_link wait;                    /* in reporter.large_waits */
@@ -90,8 +93,8 @@ struct document {
 	void *owner;
 };
 
-/* Makes one: one call of `done`, on a later turn. It is failed() where the ledger cannot be read (kind STORE), or where there will never be a document: the
- * ledger has nothing of that day (reason "no-sessions"), or too much ("too-large"). The document is the caller's to free, in any case. */
+/* Makes one: one call of `done`, on a later turn. It is failed() where the ledger cannot be read (kind STORE), the reporter stops (SHUTDOWN), or there will never
+ * be a document: the ledger has nothing of that day (reason "no-sessions"), or too much ("too-large"). The document is the caller's to free, in any case. */
 struct document *document_new(struct reporter *r, struct config *c, int64_t day, const char *domain, const char *report_id,
                               void (*done)(void *owner, const struct sp_fail *why), void *owner);
 bool document_is_large(const struct document *d);
