@@ -77,8 +77,9 @@ static uint64_t begin_due(struct reporter *r, const struct due_op *d)
 	int64_t now_s = core_clock_wall_s();
 	for (size_t i = 0; i < d->count; i++) {
 		const struct rpt_report *row = &d->rows[i];
-		if (row->due_s > now_s)
-			return sp_min((size_t)(row->due_s - now_s) * 1000, SLEEP_MAX_MS);
+		int64_t due_s = sp_max(row->due_s, (row->day + 1) * RPT_DAY_S + REPORTER_LATE_S);
+		if (due_s > now_s)
+			return sp_min((size_t)(due_s - now_s) * 1000, SLEEP_MAX_MS);
 		if (attempt_find(r, row->day, row->domain))
 			continue;
 		if (!reporter_has_place(r))

@@ -16,6 +16,7 @@
 #include "rpt/ledger.h"
 #include "rpt/record.h"
 
+#define REPORTER_LATE_S 2               /* after midnight: what shards counted of the day before may still be on its way into the ledger (shard.c looks once a second) */
 #define REPORTER_TEXT 600               /* octets of what is told of an endpoint or an attempt, NUL included */
 #define REPORTER_DOCUMENT_MAX (8u << 20)        /* octets, gzipped */
 #define REPORTER_SMALL (128u << 10)     /* octets: of documents beyond this, one at a time is in memory, and goes to one endpoint at a time */

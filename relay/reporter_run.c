@@ -19,6 +19,7 @@ struct reporter_run {
 	char *domain;                           /* filter.domain, or NULL */
 	struct page_op *page;                   /* the rows at hand, or NULL */
 	size_t at;                              /* in them */
+	struct core_timer *late;                /* asking: the day has just ended, and not all of it may be in the ledger */
 	bool asking, begun, all_read, stopped;
 	bool swept;
 	size_t under_way;
@@ -57,6 +58,7 @@ static void end(struct reporter_run *run)
 	if (run->stopped && !sp_failed(&fail))
 		sp_fail_set(&fail, SP_FAIL_SHUTDOWN, "the reporter was stopped");
 	r->run = NULL;
+	core_timer_close(run->late);
 	free_page(run->page);
 	free(run->domain);
 	free(run);
@@ -175,11 +177,30 @@ void reporter_run_result(struct reporter_run *run, const struct reporter_result 
 void reporter_run_stop(struct reporter_run *run)
 {
 	run->stopped = true;
+	if (core_timer_running(run->late)) {
+		core_timer_stop(run->late);
+		run->asking = false;
+	}
 	if (!run->swept)
 		reporter_run_next(run);
 }
 
 /* ---- the beginning ---- */
+
+static void on_late(void *owner)
+{
+	ask_page(owner);
+}
+
+static void ask_first_page(struct reporter_run *run)
+{
+	int64_t begins_ms = (run->today * RPT_DAY_S + REPORTER_LATE_S) * 1000, now_ms = core_clock_wall_ms();
+	run->asking = true;
+	if (now_ms < begins_ms)
+		core_timer_start(run->late, (uint64_t)(begins_ms - now_ms));
+	else
+		ask_page(run);
+}
 
 bool reporter_run(struct reporter *r, const struct reporter_ask *ask, const struct reporter_run_ops *ops, void *owner)
 {
@@ -196,7 +217,8 @@ bool reporter_run(struct reporter *r, const struct reporter_ask *ask, const stru
 	run->filter = (struct rpt_filter){ .first_day = ask->day >= 0 ? ask->day : 0, .last_day = ask->day >= 0 ? ask->day : run->today - 1,
 	                                   .domain = run->domain, .due_by_s = INT64_MAX };
 	run->filter.open_only = !ask->again && run->filter.last_day < run->today;
+	run->late = core_timer_new(r->world.loop, on_late, run);
 	r->run = run;
-	ask_page(run);
+	ask_first_page(run);
 	return true;
 }
