@@ -151,7 +151,8 @@ static void on_result(void *owner, const struct reporter_result *r)
 	                      "successes", (json_int_t)r->successes, "failures", (json_int_t)r->failures, "octets", (json_int_t)r->octets,
 	                      "endpoints", json_endpoints(r->endpoints, r->endpoint_count, dry));
 	print_json(v, &text);
-	keep(a, sp_buf_str(&text));
+	if (!sp_buf_failed(&text))              /* else it is told as one that went by too fast */
+		keep(a, sp_buf_str(&text));
 	sp_buf_clear(&text);
 }
 

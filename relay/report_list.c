@@ -8,6 +8,9 @@
 #include <stdlib.h>
 
 #define PAGE 100                        /* rows looked at for one answer */
+#define PAGE_OCTETS (1u << 20)          /* and it ends where they are so much: owners of domains choose how many endpoints there are, and how long */
+#define ROW_OCTETS 1024                 /* of a row, without its endpoints */
+#define ENDPOINT_OCTETS 100             /* of an endpoint, but for its texts */
 #define DAYS_MAX 512                    /* rows of a domain: report.keep_days is 366 at most */
 
 /* One question to the store; its request waits. */
@@ -79,6 +82,28 @@ static json_t *row_value(const struct list_op *l, size_t i)
 	                 "endpoints", json_endpoints(l->endpoints[i], l->endpoint_counts[i], false));
 }
 
+/* Octets of row_value(), about. */
+static size_t weight(const struct list_op *l, size_t i)
+{
+	size_t octets = ROW_OCTETS;
+	for (size_t e = 0; e < l->endpoint_counts[i]; e++)
+		octets += ENDPOINT_OCTETS + strlen(l->endpoints[i][e].uri) + strlen(l->endpoints[i][e].text);
+	return octets;
+}
+
+/* Returns how many rows were looked at. */
+static size_t add_rows(const struct list_op *l, json_t *list)
+{
+	size_t octets = 0, i = 0;
+	for (; i < l->count && octets < PAGE_OCTETS; i++) {
+		if (!wanted(l, &l->rows[i]))
+			continue;
+		json_array_append_new(list, row_value(l, i));
+		octets += weight(l, i);
+	}
+	return i;
+}
+
 /* What stands in the way of all mailed reports, or null. */
 static json_t *notice(const struct config *c)
 {
@@ -100,11 +125,9 @@ static void on_list(struct queue_op *op, const struct sp_fail *why)
 		return;
 	}
 	json_t *list = json_array(), *next = json_null();
-	for (size_t i = 0; i < l->count; i++)
-		if (wanted(l, &l->rows[i]))
-			json_array_append_new(list, row_value(l, i));
-	if (l->count == PAGE)
-		next = json_pack("{s:o, s:s}", "day", json_day(l->rows[PAGE - 1].day), "domain", l->rows[PAGE - 1].domain);
+	size_t seen = add_rows(l, list);
+	if (seen < l->count || l->count == PAGE)
+		next = json_pack("{s:o, s:s}", "day", json_day(l->rows[seen - 1].day), "domain", l->rows[seen - 1].domain);
 	request_answer(l->request, 200, json_pack("{s:o, s:o, s:o}", "reports", list, "next", next, "notice", notice(l->request->api->config)));
 	free_op(l);
 }

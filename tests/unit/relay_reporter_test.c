@@ -2,6 +2,8 @@
  * tested by tests/e2e/test_report_send.py. */
 #include "relay/reporter.h"
 
+#include "relay/report_api.h"
+
 #include "core/clock.h"
 #include "rpt/ledger.h"
 
@@ -12,6 +14,7 @@
 #include <time.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #define DAY 20779                       /* 2026-11-22 */
 #define MIDNIGHT ((DAY + 1) * (int64_t)RPT_DAY_S)
@@ -320,7 +323,7 @@ static enum core_db_status run_breaking(struct core_db *db, struct queue_op *op 
 	return core_db_exec(db, "CREATE TRIGGER broken BEFORE UPDATE OF attempts ON rpt_report BEGIN SELECT RAISE(ABORT, 'broken'); END");
 }
 
-static void on_broken(struct queue_op *op, const struct sp_fail *why)
+static void on_written(struct queue_op *op, const struct sp_fail *why)
 {
 	assert_false(sp_failed(why));
 	free(op);
@@ -335,7 +338,7 @@ static void test_a_stop_while_the_store_fails_ends_the_run(void **state SP_UNUSE
 	run_until(&w.stored);
 	struct queue_op *op = sp_alloc(sizeof(*op));
 	op->run = run_breaking;
-	op->done = on_broken;
+	op->done = on_written;
 	op->reply_to = w.world.mailbox;
 	queue_store_submit(w.world.store, op);
 	assert_true(reporter_run(w.reporter, &ask, &run_ops, NULL));
@@ -345,6 +348,77 @@ static void test_a_stop_while_the_store_fails_ends_the_run(void **state SP_UNUSE
 	assert_true(w.ended);
 }
 
+/* ---- what is asked over the control socket ---- */
+
+#define ROWS 60                         /* with all that the owner of a domain can put into one */
+#define ENDPOINTS 40
+#define URI_LEN 2000
+
+static enum core_db_status run_filling(struct core_db *db, struct queue_op *op SP_UNUSED)
+{
+	char domain[32], uri[URI_LEN + 1];
+	enum core_db_status status = CORE_DB_OK;
+	for (int i = 0; i < ROWS && status == CORE_DB_OK; i++) {
+		snprintf(domain, sizeof(domain), "d%02d.example", i);
+		status = rpt_outbox_need(db, DAY, domain, MIDNIGHT);
+		for (int e = 0; e < ENDPOINTS && status == CORE_DB_OK; e++) {
+			snprintf(uri, sizeof(uri), "https://%02d.example/%0*d", e, URI_LEN - 30, 0);
+			struct rpt_endpoint endpoint = { .uri = uri, .state = RPT_ENDPOINT_FAILED, .at_s = MIDNIGHT, .text = "HTTP status 500" };
+			status = rpt_outbox_endpoint_put(db, DAY, domain, &endpoint);
+		}
+	}
+	return status;
+}
+
+static struct { struct report_api *api; json_t *answer; int status; bool answered; } asked;
+
+static void on_answer(void *owner SP_UNUSED, int status, const char *content_type SP_UNUSED, struct sp_buf *body)
+{
+	asked.status = status;
+	asked.answer = json_loadb(body->p, sp_buf_failed(body) ? 0 : body->len, 0, NULL);
+	asked.answered = true;
+	sp_buf_clear(body);
+	core_loop_stop(w.loop);
+}
+
+static json_t *ask_api(const char *query)
+{
+	asked.answered = false;
+	report_api_ask(asked.api, "GET", SP_STR("/report/list"), sp_str_of(query), on_answer, NULL);
+	run_until(&asked.answered);
+	assert_int_equal(asked.status, 200);
+	assert_non_null(asked.answer);
+	return asked.answer;
+}
+
+/* Owners of domains cannot make an answer too large to be given. */
+static void test_a_list_of_endpoints_without_end_comes_in_pages(void **state SP_UNUSED)
+{
+	char query[128] = "";
+	size_t rows = 0, pages = 0;
+	open_world(MORNING * 1000);
+	asked.api = report_api_new(&w.world, w.reporter, w.config);
+	struct queue_op *op = sp_alloc(sizeof(*op));
+	op->run = run_filling;
+	op->done = on_written;
+	op->reply_to = w.world.mailbox;
+	queue_store_submit(w.world.store, op);
+	do {
+		json_t *page = ask_api(query), *next = json_object_get(page, "next");
+		rows += json_array_size(json_object_get(page, "reports"));
+		pages++;
+		*query = '\0';
+		if (json_is_object(next))
+			snprintf(query, sizeof(query), "after_day=%s&after_domain=%s", json_string_value(json_object_get(next, "day")),
+			         json_string_value(json_object_get(next, "domain")));
+		json_decref(page);
+	} while (*query);
+	assert_int_equal(rows, ROWS);
+	assert_true(pages > 1);
+	report_api_free(asked.api);
+	close_world();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_a_run_at_midnight_waits_for_the_end_of_the_day), cmocka_unit_test(test_a_run_that_waits_ends_with_the_reporter),
 		cmocka_unit_test(test_a_report_due_at_midnight_waits_for_the_end_of_the_day),
 		cmocka_unit_test(test_a_stop_while_the_store_fails_ends_the_run),
+		cmocka_unit_test(test_a_list_of_endpoints_without_end_comes_in_pages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
