@@ -139,8 +139,8 @@ static struct local *try_local(const struct report_client *c, const char *no_rel
 	if (l)
 		return l;
 	if (strcmp(fail.reason, "in-use") == 0)
-		sp_buf_printf(why, "%s\nThat process cannot be asked: %s\nA relay is asked over its control socket: set admin.socket in %s, and restart it",
-		              fail.text, no_relay, c->config_path);
+		sp_buf_printf(why, "%s\nIf it is a relay that stops, or strictpost report, try again when it has ended. A relay that goes on is asked over its "
+		              "control socket, and does not answer there: set admin.socket in %s, and restart it", fail.text, c->config_path);
 	else
 		sp_buf_printf(why, "%s\n(and no relay answers: %s)", fail.text, no_relay);
 	return NULL;

@@ -231,6 +231,18 @@ def test_resolver_that_dies_during_the_send_costs_nothing(world, sender, fault):
     assert sender.send()[1]["delivered"] == 5 and all(len(domain.reports()) == 1 for domain in domains)
 
 
+def test_second_run_without_a_relay_is_not_told_to_start_or_mend_one(world, sender):
+    domain = sender.count(world.domain().tlsrpt())
+    world.report_sink.script(f"/{domain}", slow(3, answer(status="201 Created")))
+    first = threading.Thread(target=sender.send)
+    first.start()
+    world.report_sink.wait_posts(path=f"/{domain}")
+    told = sender.relay.command("report", "send").stderr
+    first.join()
+    assert "in use" in told and "try again" in told and "strictpost run" not in told
+    assert len(domain.reports()) == 1
+
+
 # MX hosts that would like to be read.
 
 HOSTILE = {"terminal": '\x1b]0;x\x07"\\\x7f', "markup": '"</td><script>alert(1)</script>&amp;', "ten-kilobytes": "A" * 10000,
