@@ -16,6 +16,7 @@
 #define BEGIN_MS 500
 #define PAUSE_MS 30000
 #define SWEEP_MS (3600 * 1000)
+#define SWEEP_FIRST_MS (600 * 1000)     /* after a long rest what is due is tried before it is thought too old */
 #define SWEEP_PAGE 200                  /* rows forgotten at once */
 #define SWEEP_NEXT_MS 50
 #define GRACE_MS 4000                   /* for endpoints that have not answered when the reporter is stopped */
@@ -114,7 +115,8 @@ static void ask_due(void *owner)
 		return;
 	}
 	struct due_op *d = sp_alloc(sizeof(*d));
-	d->filter = (struct rpt_filter){ .last_day = rpt_day_of(core_clock_wall_s()) - 1, .open_only = true, .due_by_s = INT64_MAX,
+	d->filter = (struct rpt_filter){ .last_day = rpt_day_of(core_clock_wall_s()) - 1, .open_only = true,
+	                                 .due_by_s = core_clock_wall_s() + SLEEP_MAX_MS / 1000,
 	                                 .begun_only = r->config->report.schedule == CONFIG_SCHEDULE_EXTERNAL };
 	r->asking = true;
 	reporter_submit(r, &d->base, run_due, on_due);
@@ -259,7 +261,7 @@ void reporter_begin(struct reporter *r)
 {
 	r->begun = true;
 	core_timer_start(r->due_timer, BEGIN_MS);
-	core_timer_start(r->sweep_timer, 2 * BEGIN_MS);
+	core_timer_start(r->sweep_timer, SWEEP_FIRST_MS);
 }
 
 void reporter_stop(struct reporter *r, void (*stopped)(void *owner), void *owner)

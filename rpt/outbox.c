@@ -7,6 +7,7 @@
 #define RETRY_FIRST_S 300
 #define RETRY_LAST_S (4 * 3600)
 #define AHEAD_S (2 * RPT_DAY_S)         /* no finished day is due later than that, unless the clock was ahead */
+#define SETTLING_S 5                    /* after midnight, at least: by then what a day's sessions add is in the ledger (relay/account.h) */
 #define KEPT_BEYOND_DAYS 2              /* rows that did not come to an end, beyond keep_days */
 
 enum core_db_status rpt_outbox_make(struct core_db *db)
@@ -79,8 +80,8 @@ int64_t rpt_retry_s(unsigned attempts)
 
 int64_t rpt_due_s(int64_t day, const char *domain, int64_t spread_s)
 {
-	int64_t left_s = spread_s > 0 ? spread_s / 48 : 0;
-	int64_t over_s = spread_s > 0 ? spread_s - left_s : 1;
+	int64_t left_s = spread_s / 48 > SETTLING_S ? spread_s / 48 : SETTLING_S;
+	int64_t over_s = spread_s > left_s ? spread_s - left_s : 1;
 	return (day + 1) * RPT_DAY_S + left_s + (int64_t)(sp_hash(sp_str_of(domain)) % (uint64_t)over_s);
 }
 
