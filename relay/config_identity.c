@@ -76,16 +76,16 @@ const struct config_identity *config_report_identity(const struct config *c)
 	return &c->identity;
 }
 
-/* No command to paste that takes the file from the relay: `config check` runs as another user. */
+/* A group that may read is how a key of root's is given to the relay. No command to paste that takes the file from the relay: `config check` runs as another user. */
 static void warn_of_open_key(const struct config *c, size_t item, struct sp_buf *out)
 {
 	const struct config_dkim *d = &c->dkim.items[item];
 	for (size_t i = 0; i < item; i++)
 		if (strcmp(c->dkim.items[i].key_file, d->key_file) == 0)        /* told already */
 			return;
-	if (d->key_mode & (S_IRGRP | S_IROTH))
-		sp_buf_printf(out, "dkim: %s has mode %04o, so others than its owner may read the private key; make the user that the relay runs as its "
-		              "owner, and the mode 0600\n", d->key_file, d->key_mode);
+	if (d->key_mode & (S_IRWXO | S_IWGRP))
+		sp_buf_printf(out, "dkim: %s has mode %04o, so more than the relay may read or change the private key; make the user that the relay runs "
+		              "as its owner, and the mode 0600\n", d->key_file, d->key_mode);
 }
 
 void config_warnings(const struct config *c, struct sp_buf *out)
