@@ -8,6 +8,7 @@ The binary is $STRICTPOST, else build-asan/strictpost; the servers' and relays' 
 
 import itertools
 import os
+import resource
 import shutil
 import tempfile
 
@@ -31,6 +32,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "kill: ends the relay with SIGKILL many times; runs with the plain build")
     if "LAB_PID" not in os.environ:
         raise pytest.UsageError("the end-to-end tests run inside the laboratory: python3 -m lab.enter ...")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))        # every test's MX hosts listen until the end
 
 
 def pytest_collection_modifyitems(config, items):

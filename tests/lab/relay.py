@@ -224,7 +224,9 @@ class Relay:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
 
     def _said_ready(self, notify):
-        if not select.select([notify], [], [], 0.02)[0]:
+        poll = select.poll()                    # select() knows no descriptor over 1023
+        poll.register(notify, select.POLLIN)
+        if not poll.poll(20):
             return False
         return b"READY=1" in notify.recv(4096).split(b"\n")
 
