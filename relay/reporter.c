@@ -76,11 +76,14 @@ static enum core_db_status run_due(struct core_db *db, struct queue_op *op)
 static uint64_t begin_due(struct reporter *r, const struct due_op *d)
 {
 	int64_t now_s = core_clock_wall_s();
+	uint64_t sleep_ms = SLEEP_MAX_MS;
 	for (size_t i = 0; i < d->count; i++) {
 		const struct rpt_report *row = &d->rows[i];
 		int64_t due_s = sp_max(row->due_s, (row->day + 1) * RPT_DAY_S + REPORTER_LATE_S);
-		if (due_s > now_s)
-			return sp_min((size_t)(due_s - now_s) * 1000, SLEEP_MAX_MS);
+		if (due_s > now_s) {
+			sleep_ms = sp_min((size_t)(due_s - now_s) * 1000, sleep_ms);
+			continue;
+		}
 		if (attempt_find(r, row->day, row->domain))
 			continue;
 		if (!reporter_has_place(r))
@@ -88,7 +91,7 @@ static uint64_t begin_due(struct reporter *r, const struct due_op *d)
 		struct attempt_ask ask = { .day = row->day, .domain = row->domain, .stores = true };
 		attempt_begin(r, &ask, NULL);
 	}
-	return SLEEP_MAX_MS;
+	return sleep_ms;
 }
 
 static void on_due(struct queue_op *op, const struct sp_fail *why)

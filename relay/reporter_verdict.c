@@ -75,8 +75,12 @@ static enum core_db_status run_end(struct core_db *db, struct queue_op *op)
 		return status;
 	e->state = decide(e);
 	e->due_s = e->now_s + rpt_retry_s(a->row.attempts + 1);
-	if (!e->complete && e->state == RPT_STATE_OPEN)
-		return CORE_DB_OK;              /* stopped in the middle: this was no attempt */
+	if (e->due_s > a->row.expires_s && e->now_s < a->row.expires_s)
+		e->due_s = a->row.expires_s;    /* the last one; no later */
+	if (!e->complete && e->state != RPT_STATE_DELIVERED) {
+		e->state = RPT_STATE_OPEN;
+		return CORE_DB_OK;              /* stopped in the middle: this was no attempt, and the others are still to be tried */
+	}
 	return rpt_outbox_attempted(db, a->day, a->domain, e->state, e->due_s, e->text);
 }
 

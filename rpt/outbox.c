@@ -7,7 +7,6 @@
 #define RETRY_FIRST_S 300
 #define RETRY_LAST_S (4 * 3600)
 #define AHEAD_S (2 * RPT_DAY_S)         /* no finished day is due later than that, unless the clock was ahead */
-#define SETTLING_S 5                    /* after midnight, at least: by then what a day's sessions add is in the ledger (relay/account.h) */
 #define KEPT_BEYOND_DAYS 2              /* rows that did not come to an end, beyond keep_days */
 
 enum core_db_status rpt_outbox_make(struct core_db *db)
@@ -26,7 +25,7 @@ enum core_db_status rpt_outbox_make(struct core_db *db)
 		" PRIMARY KEY (day, domain));"
 		"CREATE INDEX rpt_report_domain ON rpt_report (domain, day);"
 		"CREATE INDEX rpt_report_open ON rpt_report (day, domain) WHERE state = 'open';"
-		"CREATE INDEX rpt_report_due ON rpt_report (due, day) WHERE state = 'open';"
+		"CREATE INDEX rpt_report_due ON rpt_report (begun, due, day) WHERE state = 'open';"
 		"CREATE INDEX rpt_report_begun ON rpt_report (due, day) WHERE state = 'open' AND begun = 1;"
 		"CREATE INDEX rpt_report_no_record ON rpt_report (day) WHERE state = 'no-record';"
 		"CREATE TABLE rpt_endpoint ("
@@ -80,8 +79,8 @@ int64_t rpt_retry_s(unsigned attempts)
 
 int64_t rpt_due_s(int64_t day, const char *domain, int64_t spread_s)
 {
-	int64_t left_s = spread_s / 48 > SETTLING_S ? spread_s / 48 : SETTLING_S;
-	int64_t over_s = spread_s > left_s ? spread_s - left_s : 1;
+	int64_t left_s = spread_s > 0 ? spread_s / 48 : 0;
+	int64_t over_s = spread_s > 0 ? spread_s - left_s : 1;
 	return (day + 1) * RPT_DAY_S + left_s + (int64_t)(sp_hash(sp_str_of(domain)) % (uint64_t)over_s);
 }
 
@@ -162,7 +161,7 @@ enum core_db_status rpt_outbox_reopen(struct core_db *db, int64_t day, const cha
 #define OF_BEGUN "state = 'open' AND begun = 1 AND "
 #define IN_ORDER "day <= ? AND (day, domain) > (?, ?) AND +due <= ? ORDER BY day, domain"
 #define UNTIL_DUE "due <= ? AND +day >= ? AND +day <= ?"
-#define BY_DUE UNTIL_DUE " ORDER BY due, day"
+#define BY_DUE UNTIL_DUE " ORDER BY begun, due, day"
 #define COUNT "SELECT count(*) FROM rpt_report WHERE "
 
 enum kind { KIND_ALL, KIND_OPEN, KIND_BEGUN, KIND_DOMAIN };

@@ -27,7 +27,7 @@ bool rpt_state_parse(struct sp_str s, enum rpt_state *out);
 /* When the next attempt is due after the `attempts`-th, in seconds from now: growing, from 5 minutes to 4 hours. */
 int64_t rpt_retry_s(unsigned attempts);
 /* The moment for the report of `day`: in the day after, by a hash of the domain, so that nodes and restarts agree; the first 48th part of `spread_s` (5 minutes
- * of 4 hours; 5 s at least, whatever the spread) is left to what is still on its way into the ledger. Unix seconds. */
+ * of 4 hours) is left to what is still on its way into the ledger. Unix seconds. */
 int64_t rpt_due_s(int64_t day, const char *domain, int64_t spread_s);
 
 struct rpt_report {                     /* a row */
@@ -58,7 +58,7 @@ struct rpt_filter {
 /* Up to `limit` rows behind (after_day, after_domain) in the order of day and domain; first: 0 and "". In `arena`. */
 SP_NODISCARD enum core_db_status rpt_outbox_list(struct core_db *db, const struct rpt_filter *filter, int64_t after_day, const char *after_domain,
                                                  size_t limit, struct sp_arena *arena, const struct rpt_report **out, size_t *count);
-/* Up to `limit` rows that are due, the longest due first. */
+/* Up to `limit` rows that are due: those never tried first, so that endpoints that hang delay each other and nobody else; then the longest due first. */
 SP_NODISCARD enum core_db_status rpt_outbox_due(struct core_db *db, const struct rpt_filter *filter, size_t limit, struct sp_arena *arena,
                                                 const struct rpt_report **out, size_t *count);
 /* How many rows a filter selects, for progress. */

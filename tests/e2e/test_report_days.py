@@ -443,7 +443,7 @@ def test_session_belongs_to_the_day_it_was_proved_on(world, clocked):
 
 def test_reports_go_out_within_the_spread(world, clocked):
     """Each domain's at its own moment, and not before the day is over."""
-    relay = clocked(report={**SETTINGS, "spread": "15s"})
+    relay = clocked(report={**SETTINGS, "spread": "8s"})
     domains = [world.domain().tlsrpt() for _ in range(12)]
     for domain in domains:
         domain.mx()
@@ -460,7 +460,7 @@ def test_reports_go_out_within_the_spread(world, clocked):
     midnight = time.monotonic()
     relay.start()
     when = [world.report_sink.wait_posts(path=f"/{domain}", timeout=25)[0].at - midnight for domain in domains]
-    assert max(when) < 15 + 3
+    assert max(when) < 8 + 3
     assert max(when) - min(when) > 2
 
 

@@ -292,7 +292,7 @@ static void test_carrier_is_of_the_innermost_mail(void **state)
 
 static struct rpt_read_report read_text(const char *json)
 {
-	struct rpt_read_report r;
+	struct rpt_read_report r = { 0 };
 	struct sp_buf why;
 	sp_buf_init(&why, 4096);
 	json_t *document = rpt_unwrap(sp_str_of(json), &why);
