@@ -236,8 +236,8 @@ struct reporter *reporter_new(const struct reporter_world *w, struct config *c, 
 	r->tls = tls;
 	sp_list_init(&r->attempts);
 	sp_list_init(&r->documents);
-	sp_list_init(&r->large_waits);
-	r->large_timer = core_timer_new(w->loop, reporter_large_next, r);
+	lane_open(&r->to_send, w->loop);
+	lane_open(&r->to_show, w->loop);
 	r->due_timer = core_timer_new(w->loop, ask_due, r);
 	r->sweep_timer = core_timer_new(w->loop, on_sweep_timer, r);
 	r->grace_timer = core_timer_new(w->loop, on_grace_over, r);
@@ -287,7 +287,8 @@ void reporter_free(struct reporter *r)
 	if (r == NULL)
 		return;
 	sp_assert(r->attempt_count == 0 && r->run == NULL && r->ops == 0);
-	core_timer_close(r->large_timer);
+	lane_close(&r->to_send);
+	lane_close(&r->to_show);
 	core_timer_close(r->due_timer);
 	core_timer_close(r->sweep_timer);
 	core_timer_close(r->grace_timer);

@@ -113,7 +113,7 @@ static void on_suppressed(struct queue_op *op, const struct sp_fail *why)
 	else if (sp_failed(why))
 		end_with(a, VERDICT_LATER, why->text);
 	else
-		a->document = document_new(r, a->config, a->day, a->domain, a->report_id, on_document, a);
+		a->document = document_new(r, &r->to_send, a->config, a->day, a->domain, a->report_id, on_document, a);
 	free(s);
 	reporter_op_end(r);
 }

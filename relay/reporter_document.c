@@ -1,6 +1,6 @@
 /* relay/reporter_document.c - the document of a day and a domain: read page by page, so that the store is never kept long, composed as it comes.
  *   policies -> (page of failures)* of each policy that has some -> finish
- * Memory: a document grows to REPORTER_SMALL freely; beyond, one at a time does, and the others wait for it to go. */
+ * Memory: a document grows to REPORTER_SMALL freely; beyond, one of a lane at a time does, and the others wait for it to go. */
 #include "relay/reporter_impl.h"
 
 #include "core/log.h"
@@ -69,36 +69,47 @@ bool document_is_large(const struct document *d)
 /* False: it has to wait. */
 static bool may_grow(struct document *d)
 {
-	struct reporter *r = d->reporter;
-	if (!document_is_large(d) || r->large == d)
+	struct lane *l = d->lane;
+	if (!document_is_large(d) || l->holder == d)
 		return true;
-	if (r->large == NULL) {
-		r->large = d;
+	if (l->holder == NULL) {
+		l->holder = d;
 		return true;
 	}
-	sp_list_push_back(&r->large_waits, &d->wait);
+	sp_list_push_back(&l->waits, &d->wait);
 	return false;
 }
 
-void reporter_large_next(void *owner)
+static void on_next(void *owner)
 {
-	struct reporter *r = owner;
-	step(r->large);
+	struct lane *l = owner;
+	step(l->holder);
+}
+
+void lane_open(struct lane *l, struct core_loop *loop)
+{
+	sp_list_init(&l->waits);
+	l->next = core_timer_new(loop, on_next, l);
+}
+
+void lane_close(struct lane *l)
+{
+	core_timer_close(l->next);
 }
 
 /* The next one goes on by itself: whoever frees this one may be in the middle of a list of attempts, and the end of another would take that away. */
-static void leave_large(struct document *d)
+static void leave_lane(struct document *d)
 {
-	struct reporter *r = d->reporter;
+	struct lane *l = d->lane;
 	sp_list_remove(&d->wait);
-	if (r->large != d)
+	if (l->holder != d)
 		return;
-	struct sp_link *l = sp_list_pop(&r->large_waits);
-	r->large = l ? sp_container_of(l, struct document, wait) : NULL;
-	if (r->large)
-		core_timer_start(r->large_timer, 0);
+	struct sp_link *first = sp_list_pop(&l->waits);
+	l->holder = first ? sp_container_of(first, struct document, wait) : NULL;
+	if (l->holder)
+		core_timer_start(l->next, 0);
 	else
-		core_timer_stop(r->large_timer);
+		core_timer_stop(l->next);
 }
 
 /* ---- pages ---- */
@@ -202,12 +213,13 @@ static void step(struct document *d)
 
 /* ---- life ---- */
 
-struct document *document_new(struct reporter *r, struct config *c, int64_t day, const char *domain, const char *report_id,
+struct document *document_new(struct reporter *r, struct lane *lane, struct config *c, int64_t day, const char *domain, const char *report_id,
                               void (*done)(void *owner, const struct sp_fail *why), void *owner)
 {
 	struct document *d = sp_alloc(sizeof(*d));
 	const struct config_identity *who = config_report_identity(c);
 	d->reporter = r;
+	d->lane = lane;
 	d->config = config_ref(c);
 	d->domain = sp_strdup(domain);
 	d->report_id = sp_strdup(report_id);
@@ -228,7 +240,7 @@ void document_free(struct document *d)
 	if (d->page)
 		d->page->document = NULL;
 	sp_list_remove(&d->link);
-	leave_large(d);
+	leave_lane(d);
 	rpt_compose_free(d->compose);
 	sp_arena_clear(&d->arena);
 	sp_buf_clear(&d->gz);
@@ -294,7 +306,7 @@ static void on_sight(struct queue_op *op, const struct sp_fail *why)
 		if (s->row->report_id[0] == '\0')
 			reporter_draw_id(r->config, &id);       /* its own is drawn when it is sent */
 		const char *report_id = id.len > 0 ? sp_buf_cstr(&id) : s->row->report_id;
-		s->document = document_new(r, r->config, s->day, s->domain, report_id, on_document, s);
+		s->document = document_new(r, &r->to_show, r->config, s->day, s->domain, report_id, on_document, s);
 		sp_list_push_back(&r->documents, &s->document->link);
 	}
 	sp_buf_clear(&id);

@@ -23,6 +23,13 @@
 
 /* ---- the reporter ---- */
 
+/* Documents that take turns to be large. */
+struct lane {
+	struct document *holder;                /* who may be beyond REPORTER_SMALL; or NULL */
+	struct sp_link waits;                   /* of struct document: who wants to be */
+	struct core_timer *next;                /* the holder has waited, and goes on */
+};
+
 struct reporter {
 	struct reporter_world world;
 	struct config *config;                  /* one ref */
@@ -31,9 +38,7 @@ struct reporter {
 	struct sp_link attempts;                /* of struct attempt: under way */
 	unsigned attempt_count;
 	struct sp_link documents;               /* of struct document: that were asked for by themselves */
-	struct document *large;                 /* who may be beyond REPORTER_SMALL */
-	struct sp_link large_waits;             /* of struct document: who wants to be */
-	struct core_timer *large_timer;         /* `large` has waited, and goes on */
+	struct lane to_send, to_show;           /* of large documents: who wants to see one waits for no endpoint of another */
 	struct reporter_run *run;               /* NULL: none */
 	unsigned ops;                           /* answers of the store, and files, to come */
 	struct core_timer *due_timer, *sweep_timer, *grace_timer;
@@ -73,11 +78,13 @@ void reporter_sweep(struct reporter *r, void (*done)(void *owner, bool more), vo
 
 /* ---- a document ---- */
 
-void reporter_large_next(void *owner);                  /* reporter.large_timer */
+void lane_open(struct lane *l, struct core_loop *loop);
+void lane_close(struct lane *l);
 
 struct document {
 	struct sp_link link;                    /* in reporter.documents, or in no list */
-	struct sp_link wait;                    /* in reporter.large_waits */
+	struct sp_link wait;                    /* in lane.waits */
+	struct lane *lane;
 	struct reporter *reporter;
 	struct config *config;                  /* one ref: the head borrows from it */
 	struct rpt_head head;
@@ -96,7 +103,7 @@ struct document {
 
 /* Makes one: one call of `done`, on a later turn. It is failed() where the ledger cannot be read (kind STORE), the reporter stops (SHUTDOWN), or there will never
  * be a document: the ledger has nothing of that day (reason "no-sessions"), or too much ("too-large"). The document is the caller's to free, in any case. */
-struct document *document_new(struct reporter *r, struct config *c, int64_t day, const char *domain, const char *report_id,
+struct document *document_new(struct reporter *r, struct lane *lane, struct config *c, int64_t day, const char *domain, const char *report_id,
                               void (*done)(void *owner, const struct sp_fail *why), void *owner);
 bool document_is_large(const struct document *d);
 void document_free(struct document *d);                 /* silence; NULL is fine */

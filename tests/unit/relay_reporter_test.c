@@ -1,6 +1,6 @@
 /* tests/unit/relay_reporter_test.c - relay/reporter.c over a real store and a clock that is set: what waits for what, and what a stop leaves. What is sent where is
  * tested by tests/e2e/test_report_send.py. */
-#include "relay/reporter.h"
+#include "relay/reporter_impl.h"
 
 #include "relay/report_api.h"
 
@@ -228,6 +228,34 @@ static void test_large_documents_come_one_after_another(void **state SP_UNUSED)
 	close_world();
 }
 
+static void on_held(void *owner, const struct sp_fail *why)
+{
+	bool *made = owner;
+	*made = !sp_failed(why);
+	core_loop_stop(w.loop);
+}
+
+/* A large report goes to its endpoints for minutes; who wants to see another one has it meanwhile. */
+static void test_a_document_to_be_seen_waits_for_no_endpoint(void **state SP_UNUSED)
+{
+	bool made = false;
+	open_world(MORNING * 1000);
+	for (size_t i = 0; i < 2; i++) {
+		count(domains[i], LARGE);
+		run_until(&w.stored);
+	}
+	struct document *held = document_new(w.reporter, &w.reporter->to_send, w.config, DAY, domains[0], "id", on_held, &made);
+	while (!made)
+		core_loop_run(w.loop);
+	assert_true(document_is_large(held));
+	reporter_document(w.reporter, DAY, domains[1], on_document, NULL);
+	while (w.done == 0)
+		core_loop_run(w.loop);
+	assert_int_equal(w.whole, 1);
+	document_free(held);
+	close_world();
+}
+
 /* What waits for its turn with a large document is not made first, one after another. */
 static void test_a_stop_makes_no_documents(void **state SP_UNUSED)
 {
@@ -422,7 +450,8 @@ static void test_a_list_of_endpoints_without_end_comes_in_pages(void **state SP_
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_large_documents_come_one_after_another), cmocka_unit_test(test_a_stop_makes_no_documents),
+		cmocka_unit_test(test_large_documents_come_one_after_another),
+		cmocka_unit_test(test_a_document_to_be_seen_waits_for_no_endpoint), cmocka_unit_test(test_a_stop_makes_no_documents),
 		cmocka_unit_test(test_a_run_at_midnight_waits_for_the_end_of_the_day), cmocka_unit_test(test_a_run_that_waits_ends_with_the_reporter),
 		cmocka_unit_test(test_a_report_due_at_midnight_waits_for_the_end_of_the_day),
 		cmocka_unit_test(test_a_stop_while_the_store_fails_ends_the_run),
