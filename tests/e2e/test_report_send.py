@@ -146,6 +146,22 @@ def test_https_report_is_delivered_without_a_relay_and_not_sent_again(world, sen
     assert len(domain.reports()) == 2 and again["report-id"] == results[str(domain)]["report_id"] != report["report-id"]
 
 
+def test_mx_host_with_a_record_of_its_own_gets_its_report(world, sender):
+    """RFC 8460 3: under DANE the policy domain is the host's name, and the record that counts is the host's."""
+    domain = sender.count(world.domain().tlsrpt())
+    host = sender.count(f"mx1.{domain}")
+    sender.change("UPDATE rpt_policy SET type = 'tlsa', strings = '3 1 1 ab12', mx = '' WHERE domain = ?", host)
+    world.dns.replace(f"_smtp._tls.{host}", "TXT", [f'"v=TLSRPTv1; rua={world.report_host()}/{host}"'])
+    _, summary = sender.send()
+    assert summary["delivered"] == 2
+    [report] = domain.reports()
+    assert [policy["policy"]["policy-type"] for policy in report["policies"]] == ["sts"]
+    [post] = world.report_sink.posted(f"/{host}")
+    [policy] = post.json()["policies"]
+    assert policy["policy"] == {"policy-type": "tlsa", "policy-string": ["3 1 1 ab12"], "policy-domain": host, "mx-host": []}
+    assert policy["summary"] == {"total-successful-session-count": 10, "total-failure-session-count": 2}
+
+
 # Endpoints over https.
 
 @pytest.mark.parametrize("how, told", [
