@@ -1,68 +1,16 @@
 /* rpt/record.c - see record.h. What an entry of the `rua` means is in rua.c. */
+#include "core/tagged.h"
 #include "rpt/rua.h"
 
 #define VERSION SP_STR("v=TLSRPTv1")
-#define FIELD_NAME_MAX 32
 
-/* RFC 8460 3: field-delim = *WSP ";" *WSP. Nothing is taken when there is none. */
-static bool take_delimiter(struct sp_str *s)
-{
-	struct sp_str rest = *s;
-	sp_take_blanks(&rest);
-	if (!sp_take_char(&rest, ';'))
-		return false;
-	sp_take_blanks(&rest);
-	*s = rest;
-	return true;
-}
-
-/* RFC 8460 3: records that do not begin with "v=TLSRPTv1;" are discarded. The grammar behind that sentence allows blanks before the
- * semicolon: we take such a record when no other begins exactly so, because its owner did ask for reports. */
-static bool begins(struct sp_str txt, bool blanks_allowed)
-{
-	return sp_take_prefix(&txt, VERSION) && (blanks_allowed ? take_delimiter(&txt) : sp_take_char(&txt, ';'));
-}
-
-static size_t candidates(const struct sp_str *txts, size_t count, bool blanks_allowed, struct sp_str *found)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (begins(txts[i], blanks_allowed)) {
-			*found = txts[i];
-			n++;
-		}
-	}
-	return n;
-}
-
-/* What kept a set without candidates from having one: the usual slips are told apart. */
-static const char *none_because(const struct sp_str *txts, size_t count)
-{
-	if (count == 0)
-		return "there is no TXT record";
-	for (size_t i = 0; i < count; i++) {
-		struct sp_str txt = txts[i];
-		if (sp_str_eq(txt, VERSION))
-			return "the record ends after \"v=TLSRPTv1\"; it must go on with \"; rua=\" and where reports are to go";
-		while (txt.len > 0 && !sp_is_alnum(txt.p[0]))
-			txt = sp_str_from(txt, 1);
-		if (sp_str_starts_nocase(txt, SP_STR("v=tlsrpt")) || sp_str_starts_nocase(txt, SP_STR("v =")))
-			return "a record resembles one, but it must begin with exactly \"v=TLSRPTv1;\": no blank or quote before it, "
-			       "the letters as here, version 1";
-	}
-	return "no TXT record begins with \"v=TLSRPTv1;\"";
-}
-
-/* RFC 8460 3: (ALPHA / DIGIT) *31(ALPHA / DIGIT / "_" / "-" / ".") */
-static bool name_ok(struct sp_str name)
-{
-	if (name.len == 0 || name.len > FIELD_NAME_MAX || !sp_is_alnum(name.p[0]))
-		return false;
-	for (size_t i = 1; i < name.len; i++)
-		if (!sp_is_alnum(name.p[i]) && name.p[i] != '_' && name.p[i] != '-' && name.p[i] != '.')
-			return false;
-	return true;
-}
+static const char *const none_because[] = {
+	[SP_TAGGED_EMPTY] = "there is no TXT record",
+	[SP_TAGGED_CUT] = "the record ends after \"v=TLSRPTv1\"; it must go on with \"; rua=\" and where reports are to go",
+	[SP_TAGGED_RESEMBLES] = "a record resembles one, but it must begin with exactly \"v=TLSRPTv1;\": no blank or quote before it, "
+	                        "the letters as here, version 1",
+	[SP_TAGGED_OTHERS] = "no TXT record begins with \"v=TLSRPTv1;\"",
+};
 
 static bool printable(struct sp_str s)
 {
@@ -91,7 +39,7 @@ static const char *read_field(struct sp_str field, struct sp_arena *arena, struc
 	if (!sp_str_contains(field, '='))
 		return "a field is not of the form name=value";
 	struct sp_str name = sp_take_until(&field, '=');
-	if (!name_ok(name))
+	if (!sp_tagged_name_ok(name))
 		return "the name of a field may hold letters, digits, \"_\", \"-\" and \".\" only (at most 32, no blanks)";
 	if (sp_str_eq(name, SP_STR("rua"))) {           /* RFC 8460 3: %s"rua=" */
 		*has_rua = true;
@@ -126,11 +74,9 @@ enum rpt_record_status rpt_record_parse(const struct sp_str *txts, size_t count,
 {
 	*out = (struct rpt_record){ .count = 0 };
 	struct sp_str txt = { NULL, 0 };
-	size_t n = candidates(txts, count, false, &txt);
-	if (n == 0)
-		n = candidates(txts, count, true, &txt);
+	size_t n = sp_tagged_find(txts, count, VERSION, &txt);        /* RFC 8460 3 */
 	if (n == 0) {
-		*why = none_because(txts, count);
+		*why = none_because[sp_tagged_slip(txts, count, VERSION)];
 		return RPT_RECORD_NONE;
 	}
 	if (n > 1) {                                    /* RFC 8460 3: not one: as if there were none */

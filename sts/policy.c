@@ -1,7 +1,7 @@
 /* sts/policy.c - see policy.h. The patterns of `mx` are in mx.c. */
 #include "sts/policy.h"
 
-#include "sts/field.h"
+#include "core/tagged.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -165,7 +165,7 @@ static const struct {
 /* Unknown keys are ignored (RFC 8461 3.2); but one that looks like ours is told to its owner. */
 static void warn_lookalike(struct parser *ps, struct sp_str name)
 {
-	char plain[STS_FIELD_NAME_MAX + 1];
+	char plain[SP_TAGGED_NAME_MAX + 1];
 	size_t n = 0;
 	for (size_t i = 0; i < name.len && n < sizeof(plain) - 1; i++)
 		if (sp_is_alnum(name.p[i]))
@@ -251,7 +251,7 @@ static bool read_line(struct parser *ps, struct sp_str line)
 {
 	size_t colon = sp_str_find(line, ':');
 	struct sp_str name = sp_str_make(line.p, colon);
-	if (colon == line.len || !sts_field_name_ok(name))
+	if (colon == line.len || !sp_tagged_name_ok(name))
 		return fail_name(ps, line, colon);
 	struct sp_str value = sp_str_from(line, colon + 1);
 	sp_take_blanks(&value);                                         /* RFC 8461 3.2: sts-policy-field-delim = ":" *WSP */

@@ -1,58 +1,17 @@
 /* sts/record.c - see record.h. */
 #include "sts/record.h"
 
-#include "sts/field.h"
+#include "core/tagged.h"
 
 #define VERSION SP_STR("v=STSv1")
 
-/* RFC 8461 3.1: sts-field-delim = *WSP ";" *WSP. Nothing is taken when there is none. */
-static bool take_delimiter(struct sp_str *s)
-{
-	struct sp_str rest = *s;
-	sp_take_blanks(&rest);
-	if (!sp_take_char(&rest, ';'))
-		return false;
-	sp_take_blanks(&rest);
-	*s = rest;
-	return true;
-}
-
-/* RFC 8461 3.1: records that do not begin with "v=STSv1;" are discarded. The grammar behind that sentence allows blanks before the
- * semicolon: we take such a record when no other begins exactly so, because its owner did ask for a policy. */
-static bool begins(struct sp_str txt, bool blanks_allowed)
-{
-	return sp_take_prefix(&txt, VERSION) && (blanks_allowed ? take_delimiter(&txt) : sp_take_char(&txt, ';'));
-}
-
-static size_t candidates(const struct sp_str *txts, size_t count, bool blanks_allowed, struct sp_str *found)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (begins(txts[i], blanks_allowed)) {
-			*found = txts[i];
-			n++;
-		}
-	}
-	return n;
-}
-
-/* What kept a set without candidates from having one: the usual slips are told apart. */
-static const char *none_because(const struct sp_str *txts, size_t count)
-{
-	if (count == 0)
-		return "there is no TXT record";
-	for (size_t i = 0; i < count; i++) {
-		struct sp_str txt = txts[i];
-		if (sp_str_eq(txt, VERSION))
-			return "the record ends after \"v=STSv1\"; it must go on with \"; id=\" and an id";
-		while (txt.len > 0 && !sp_is_alnum(txt.p[0]))
-			txt = sp_str_from(txt, 1);
-		if (sp_str_starts_nocase(txt, SP_STR("v=sts")) || sp_str_starts_nocase(txt, SP_STR("v =")))
-			return "a record resembles one, but it must begin with exactly \"v=STSv1;\": no blank or quote before it, "
-			       "the letters as here, version 1";
-	}
-	return "no TXT record begins with \"v=STSv1;\"";
-}
+static const char *const none_because[] = {
+	[SP_TAGGED_EMPTY] = "there is no TXT record",
+	[SP_TAGGED_CUT] = "the record ends after \"v=STSv1\"; it must go on with \"; id=\" and an id",
+	[SP_TAGGED_RESEMBLES] = "a record resembles one, but it must begin with exactly \"v=STSv1;\": no blank or quote before it, "
+	                        "the letters as here, version 1",
+	[SP_TAGGED_OTHERS] = "no TXT record begins with \"v=STSv1;\"",
+};
 
 /* RFC 8461 3.1: sts-ext-value = 1*(%x21-3A / %x3C / %x3E-7E): printable, neither blank nor "=" nor ";" */
 static bool value_ok(struct sp_str value)
@@ -86,7 +45,7 @@ static const char *read_field(struct sp_str field, bool *has_id, char id[STS_ID_
 	if (!sp_str_contains(field, '='))
 		return "a field is not of the form name=value";
 	struct sp_str name = sp_take_until(&field, '=');
-	if (!sts_field_name_ok(name))
+	if (!sp_tagged_name_ok(name))
 		return "the name of a field may hold letters, digits, \"_\", \"-\" and \".\" only (at most 32, no blanks)";
 	if (sp_str_eq(name, SP_STR("id")) && !*has_id) {        /* RFC 8461 3.2: of a repeated field the first counts */
 		*has_id = true;
@@ -115,7 +74,7 @@ static const char *read_record(struct sp_str s, char id[STS_ID_MAX + 1])
 	bool has_id = false;
 	bool more = sp_take_prefix(&s, VERSION);
 	sp_assert(more);
-	while (more && take_delimiter(&s) && s.len > 0) {       /* RFC 8461 3.1: the last field may have a semicolon behind it */
+	while (more && sp_tagged_take_delimiter(&s) && s.len > 0) {       /* RFC 8461 3.1: the last field may have a semicolon behind it */
 		struct sp_str field = take_field(&s, &more);
 		const char *why = read_field(field, &has_id, id);
 		if (why)
@@ -127,12 +86,10 @@ static const char *read_record(struct sp_str s, char id[STS_ID_MAX + 1])
 enum sts_record_status sts_record_parse(const struct sp_str *txts, size_t count, char id[STS_ID_MAX + 1], const char **why)
 {
 	struct sp_str txt = { NULL, 0 };
-	size_t n = candidates(txts, count, false, &txt);
-	if (n == 0)
-		n = candidates(txts, count, true, &txt);
+	size_t n = sp_tagged_find(txts, count, VERSION, &txt);          /* RFC 8461 3.1 */
 	id[0] = '\0';
 	if (n == 0) {
-		*why = none_because(txts, count);
+		*why = none_because[sp_tagged_slip(txts, count, VERSION)];
 		return STS_RECORD_NONE;
 	}
 	if (n > 1) {                                            /* RFC 8461 3.1: not one: as if there were none */
