@@ -264,13 +264,13 @@ void intake_finish(struct intake *i, void (*done)(void *owner, const struct inta
 		smtp_header_scan_finish(&i->scan);
 		complete_header(i);
 	}
+	if (i->file && i->buf.len > 0)          /* all of it may still be here: signatures go over what the file has */
+		to_file(i);
 	if (i->sign)
 		put_signatures(i);
 	if (i->file) {
 		i->done = done;
 		i->owner = owner;
-		if (i->buf.len > 0)
-			to_file(i);
 		shard_op_begin(i->shard);
 		core_file_finish(i->file, on_written, i);
 		return;

@@ -110,6 +110,15 @@ def test_a_message_in_a_file(signing, keys, inbox, size):
     assert event["dkim"] == "sender.example/s1" and event["size"] == len(data)
 
 
+@pytest.mark.parametrize("size", [2000, 30_000, 60_000, 65_000, 66_000])
+def test_a_small_message_in_a_file(start_relay, keys, inbox, size):
+    """limits.inline_body may be less than what is gathered before it is written: then the end comes before anything was."""
+    relay = start_relay(dkim=keys.entries, limits={"inline_body": "1K"})
+    data, event = deliver(relay, inbox, message() + big(size))
+    keys.check(data, "s1")
+    assert event["dkim"] == "sender.example/s1" and event["size"] == len(data)
+
+
 def test_a_file_is_read_back_after_a_restart(world, keys, start_relay):
     """The values are on disk, not only in the memory that wrote them."""
     domain = world.domain("later")
