@@ -59,17 +59,21 @@ static struct sp_str take_value(struct sp_str *s, struct sp_arena *arena)
 {
 	if (!sp_take_char(s, '"'))
 		return take_token(s);
-	char *text = sp_arena_dup(arena, *s);
-	size_t len = 0, i = 0;
-	for (; i < s->len && s->p[i] != '"'; i++) {
-		if (s->p[i] == '\\' && i + 1 < s->len)
+	size_t end = 0;
+	while (end < s->len && s->p[end] != '"')
+		end += s->p[end] == '\\' ? 2 : 1;
+	bool closed = end < s->len;
+	struct sp_str quoted = sp_str_make(s->p, closed ? end : 0);
+	char *text = sp_arena_dup(arena, quoted);       /* no more than it has: there may be thousands in a field */
+	size_t len = 0;
+	for (size_t i = 0; i < quoted.len; i++) {
+		if (quoted.p[i] == '\\')
 			i++;
-		text[len++] = s->p[i];
+		text[len++] = quoted.p[i];
 	}
-	bool closed = i < s->len;
-	*s = sp_str_from(*s, sp_min(i + 1, s->len));
+	*s = sp_str_from(*s, sp_min(end + 1, s->len));
 	skip_cfws(s);
-	return sp_str_make(text, closed ? len : 0);
+	return sp_str_make(text, len);
 }
 
 /* ---- the part ---- */

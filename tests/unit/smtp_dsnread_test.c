@@ -2,6 +2,7 @@
 #include "smtp/dsn.h"
 #include "smtp/dsnread.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -146,6 +147,30 @@ static void test_without_end(void **state)
 	sp_buf_clear(&text);
 }
 
+/* A sender must not make much memory out of little text. (A sanitizer's allocator tells of none.) */
+static void test_many_parameters_take_little_memory(void **state)
+{
+	(void)state;
+	static struct smtp_dsnread out[SMTP_DSNREAD_MAX];
+	struct sp_buf text;
+	sp_buf_init(&text, 1 << 20);
+	sp_buf_adds(&text, "Content-Type: multipart/report");
+	for (unsigned i = 0; i < 13000; i++)
+		sp_buf_adds(&text, ";a=\"\"");
+	sp_buf_adds(&text, "; report-type=\"delivery\\-status\"; boundary=\"b\"\r\n\r\n--b\r\n" PART MTA "Final-Recipient: rfc822; a@b.example\r\n" FAILED "\r\n--b--\r\n");
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	size_t count = 0;
+	struct mallinfo2 before = mallinfo2();
+	assert_true(smtp_dsnread(sp_buf_str(&text), &arena, out, &count));
+	struct mallinfo2 after = mallinfo2();
+	size_t octets = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+	print_message("%zu octets for %zu\n", octets, text.len);
+	assert_int_equal(count, 1);
+	assert_true(octets < 16 * text.len);
+	sp_arena_clear(&arena);
+	sp_buf_clear(&text);
+}
+
 /* At every octet: never more than the whole has, and nothing that is not in it. */
 static void test_cut_anywhere(void **state)
 {
@@ -168,6 +193,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_our_own),
 		cmocka_unit_test(test_without_end),
+		cmocka_unit_test(test_many_parameters_take_little_memory),
 		cmocka_unit_test(test_cut_anywhere),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
