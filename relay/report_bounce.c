@@ -18,7 +18,8 @@ struct report_bounce {
 	void (*done)(void *owner, bool taken, const struct sp_fail *why);
 	void *owner;
 	struct core_file_reader *reader;
-	struct sp_arena arena;                  /* of the recipients' strings */
+	struct sp_arena arena;                  /* of the recipients' strings, and of */
+	struct sp_str text;                     /* the notification, as far as it is read */
 	struct smtp_dsnread recipients[SMTP_DSNREAD_MAX];
 	size_t count;                           /* of those that failed for good */
 	int64_t now_s;
@@ -41,7 +42,7 @@ static void finish(struct report_bounce *b, bool taken, const struct sp_fail *wh
 /* CORE_DB_ROW: a report was mailed there lately, and it is left alone from now on. */
 static enum core_db_status suppress(struct core_db *db, const struct report_bounce *b, const char *address, const struct smtp_dsnread *r)
 {
-	enum core_db_status status = *address ? rpt_outbox_mailed_to(db, address, b->now_s - LATELY_S) : CORE_DB_OK;
+	enum core_db_status status = *address ? rpt_outbox_mailed_to(db, address, b->now_s - LATELY_S, b->text) : CORE_DB_OK;
 	if (status != CORE_DB_ROW)
 		return status;
 	struct sp_buf text;
@@ -107,6 +108,7 @@ static void read_notification(struct report_bounce *b, struct sp_str text)
 		finish(b, false, &SP_FAIL_OK);
 		return;
 	}
+	b->text = sp_str_make(sp_arena_dup(&b->arena, text), text.len);
 	b->now_s = core_clock_wall_s();
 	b->op.run = run;
 	b->op.done = on_stored;

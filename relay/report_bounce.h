@@ -10,7 +10,8 @@
 
 /* From the null sender to report.contact alone? Only then it is worth reading. */
 bool report_bounce_fits(const struct config *c, const char *sender, const struct queue_recipient *recipients, size_t count);
-/* Reads it. One call of `done`, at once or later. `taken`: it says that a recipient to whom a report was mailed in the last days has failed for good (Status 5.y.z);
+/* Reads it. One call of `done`, at once or later. `taken`: it says that a recipient to whom a report was mailed in the last days has failed for good (Status 5.y.z), and returns
+ * that report's id;
  * that is stored, and the message has no further use. Else it is mail like any other; with failed() it was to be stored and could not be.
  * The message is borrowed until then. */
 void report_bounce_read(struct shard *s, const struct queue_message *m, void (*done)(void *owner, bool taken, const struct sp_fail *why), void *owner);

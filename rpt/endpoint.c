@@ -134,15 +134,24 @@ enum core_db_status rpt_outbox_endpoint_put(struct core_db *db, int64_t day, con
 	return status;
 }
 
-enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const char *address, int64_t since_s)
+static bool occurs(struct sp_str id, struct sp_str text)
+{
+	return id.len > 0 && text.len > 0 && memmem(text.p, text.len, id.p, id.len) != NULL;
+}
+
+enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const char *address, int64_t since_s, struct sp_str notice)
 {
 	struct core_stmt *s = core_db_stmt(db,
-		"SELECT 1 FROM rpt_endpoint WHERE address = ?1 AND address <> '' AND mailed >= ?2 AND mailed > 0 LIMIT 1");
+		"SELECT r.report_id FROM rpt_endpoint AS e JOIN rpt_report AS r ON r.day = e.day AND r.domain = e.domain"
+		" WHERE e.address = ?1 AND e.address <> '' AND e.mailed >= ?2 AND e.mailed > 0");
 	struct sp_buf key;
 	add_address(sp_str_of(address), &key);
 	core_stmt_text(s, 1, sp_buf_str(&key));
 	core_stmt_int(s, 2, since_s);
-	enum core_db_status status = core_stmt_step(s);
+	enum core_db_status status;
+	do
+		status = core_stmt_step(s);
+	while (status == CORE_DB_ROW && !occurs(core_stmt_col_text(s, 0), notice));
 	core_stmt_reset(s);
 	sp_buf_clear(&key);
 	return status;

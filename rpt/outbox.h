@@ -111,8 +111,9 @@ SP_NODISCARD enum core_db_status rpt_suppressions(struct core_db *db, const char
                                                   const struct rpt_suppression **out, size_t *count);
 /* Mails to it again from now on. CORE_DB_ROW: it was suppressed. */
 SP_NODISCARD enum core_db_status rpt_unsuppress(struct core_db *db, const char *address);
-/* Was a report mailed to this address at or after `since_s`, whatever became of it? CORE_DB_ROW: yes. (A bounce is believed only then.) */
-SP_NODISCARD enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const char *address, int64_t since_s);
+/* Was a report mailed to this address at or after `since_s`, whatever became of it, whose id stands in `notice`? CORE_DB_ROW: yes. (A bounce is believed only then:
+ * both addresses are public, the id is known to whom the report went.) */
+SP_NODISCARD enum core_db_status rpt_outbox_mailed_to(struct core_db *db, const char *address, int64_t since_s, struct sp_str notice);
 
 /* Forgets what is over: rows (and their ledger) that came to an end and are older than `keep_days`, those without a record, suppressions that expired. At most `limit`
  * rows of any table but the last; *more: call again. OPEN and MAILED rows go when they were due longer than keep_days + 2 ago: nobody tries them, or the mail was

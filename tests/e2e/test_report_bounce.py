@@ -10,15 +10,16 @@ import pytest
 from lab.client import Client, queue_id
 
 DAYS_30 = 30 * 86400
+REPORT_ID = "20261121T010203.0123456789abcdef@submitter.example"
 
 
-def notification(recipient, action="failed", status="5.1.1", before="", fields="", report_type="delivery-status"):
+def notification(recipient, action="failed", status="5.1.1", before="", fields="", report_type="delivery-status", report_id=REPORT_ID):
     """A DSN of another system, as it would come."""
     return (f"From: MAILER-DAEMON@mx.there.example\r\nTo: contact\r\nSubject: Undelivered\r\nMIME-Version: 1.0\r\nAuto-Submitted: auto-replied\r\n"
             f"Content-Type: multipart/report; report-type={report_type};\r\n\tboundary=\"=_b\"\r\n\r\n--=_b\r\nContent-Type: text/plain\r\n\r\n"
             f"It came to nothing.\r\n{before}\r\n--=_b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.there.example\r\n\r\n"
             f"Final-Recipient: rfc822; {recipient}\r\n{fields}Action: {action}\r\nStatus: {status}\r\n"
-            f"Diagnostic-Code: smtp; 550 5.1.1 no such\r\n user here\r\n\r\n--=_b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: Report\r\n\r\n--=_b--\r\n").encode()
+            f"Diagnostic-Code: smtp; 550 5.1.1 no such\r\n user here\r\n\r\n--=_b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: Report Domain: there.example\r\n Report-ID: <{report_id}>\r\n\r\n--=_b--\r\n").encode()
 
 
 def remember_mailed(relay, address, age_s=3600):
@@ -27,6 +28,8 @@ def remember_mailed(relay, address, age_s=3600):
     with contextlib.closing(sqlite3.connect(f"{relay.config['state_dir']}/spool.db")) as db, db:
         db.execute("INSERT INTO rpt_endpoint (day, domain, uri, state, at, message, text, address, mailed) VALUES (?, ?, ?, 'delivered', ?, 7, '', ?, ?)",
                    (mailed // 86400 - 1, "there.example", f"mailto:{address}", mailed, address, mailed))
+        db.execute("INSERT INTO rpt_report (day, domain, state, begun, report_id, due, expires, attempts, text)"
+                   " VALUES (?, 'there.example', 'delivered', 1, ?, 0, 0, 1, '') ON CONFLICT DO NOTHING", (mailed // 86400 - 1, REPORT_ID))
 
 
 def suppressed(relay):
@@ -132,6 +135,7 @@ RELAYED = {
     "failed for a time (4.y.z)": notification("tls@there.example", status="4.4.7"),
     "failed without a status": notification("tls@there.example", status="what"),
     "a local part in another case": notification("TLS@there.example"),
+    "forged, without the id of the report": notification("tls@there.example", report_id="20261121T010203.ffffffffffffffff@submitter.example"),
     "a disposition notification": notification("tls@there.example", report_type="disposition-notification"),
     "a notification quoted in a text": b"Subject: look\r\n\r\n" + notification("tls@there.example"),
     "plain text": b"Subject: hello\r\n\r\nFinal-Recipient: rfc822; tls@there.example\r\nAction: failed\r\nStatus: 5.1.1\r\n",

@@ -406,6 +406,15 @@ static void test_any_number_of_endpoints(void **state SP_UNUSED)
 	assert_string_equal(endpoints[98].uri, "https://a.test/099");
 }
 
+#define NOTICE SP_STR("Subject: Report Domain: a.test Submitter: r.test Report-ID: <id-1@r.test>\r\n")
+
+/* The row of what put() is about, begun. */
+static void begun(void)
+{
+	need(DAY, "a.test", DUE);
+	OK(rpt_outbox_begin(db, DAY, "a.test", "id-1@r.test", DUE));
+}
+
 static void test_bounces_are_believed_from_who_was_mailed(void **state SP_UNUSED)
 {
 	static const struct { const char *label, *address; int64_t since_s; bool want; } rows[] = {
@@ -420,6 +429,7 @@ static void test_bounces_are_believed_from_who_was_mailed(void **state SP_UNUSED
 		{ "never heard of", "x@a.test", 0, false },
 		{ "no address", "", 0, false },
 	};
+	begun();
 	put(BOX, RPT_ENDPOINT_MAILED, 1, DUE);
 	put("MAILTO:re%2Bport@A.test?subject=x@y", RPT_ENDPOINT_MAILED, 2, DUE);
 	put("mailto:done@a.test", RPT_ENDPOINT_MAILED, 3, DUE);
@@ -429,10 +439,12 @@ static void test_bounces_are_believed_from_who_was_mailed(void **state SP_UNUSED
 	mailed(3, true, false, DUE + 5);
 	put("mailto:gone@a.test", RPT_ENDPOINT_FAILED, 0, DUE + 9);
 	for (size_t i = 0; i < SP_COUNT(rows); i++) {
-		enum core_db_status got = rpt_outbox_mailed_to(db, rows[i].address, rows[i].since_s);
+		enum core_db_status got = rpt_outbox_mailed_to(db, rows[i].address, rows[i].since_s, NOTICE);
 		if (got != (rows[i].want ? CORE_DB_ROW : CORE_DB_OK))
 			fail_msg("%s: %s", rows[i].label, core_db_status_str(got));
 	}
+	assert_int_equal(rpt_outbox_mailed_to(db, "tlsrpt@a.test", DUE, SP_STR("Report-ID: <id-2@r.test>")), CORE_DB_OK);       /* anybody can write that */
+	assert_int_equal(rpt_outbox_mailed_to(db, "tlsrpt@a.test", DUE, SP_STR("")), CORE_DB_OK);
 }
 
 static void test_odd_addresses(void **state SP_UNUSED)
@@ -440,6 +452,7 @@ static void test_odd_addresses(void **state SP_UNUSED)
 	static const char *const uris[] = { "mailto:", "mailto:%", "mailto:%4", "mailto:%zz@a.test", "mailto:a%00b@a.test", "mailto:?x", "", "x" };
 	char endless[4000] = "mailto:";
 	memset(endless + 7, 'a', sizeof(endless) - 8);
+	begun();
 	put(endless, RPT_ENDPOINT_MAILED, 900, DUE);
 	mailed(900, false, true, DUE);
 	assert_int_equal(ask("SELECT count(*) FROM rpt_suppressed"), 0);        /* not what is left when it is cut */
@@ -447,8 +460,8 @@ static void test_odd_addresses(void **state SP_UNUSED)
 		put(uris[i], RPT_ENDPOINT_MAILED, 1000 + i, DUE);
 	for (size_t i = 0; i < SP_COUNT(uris); i++)
 		mailed(1000 + i, false, true, DUE);
-	assert_int_equal(rpt_outbox_mailed_to(db, "%zz@a.test", DUE), CORE_DB_ROW);
-	assert_int_equal(rpt_outbox_mailed_to(db, "", DUE), CORE_DB_OK);
+	assert_int_equal(rpt_outbox_mailed_to(db, "%zz@a.test", DUE, NOTICE), CORE_DB_ROW);
+	assert_int_equal(rpt_outbox_mailed_to(db, "", DUE, NOTICE), CORE_DB_OK);
 	assert_int_equal(ask("SELECT count(*) FROM rpt_suppressed WHERE address = ''"), 0);
 }
 
@@ -477,12 +490,12 @@ static void test_suppression_expires_by_itself(void **state SP_UNUSED)
 static void test_suppression_of_a_domain_with_its_dot(void **state SP_UNUSED)
 {
 	int64_t until_s;
-	need(DAY, "a.test", DUE);
+	begun();
 	put("mailto:tlsrpt@A.test.", RPT_ENDPOINT_MAILED, 77, DUE);
 	mailed(77, false, true, DUE);
 	assert_int_equal(rpt_suppressed(db, "tlsrpt@a.test", DUE, &until_s), CORE_DB_ROW);
 	assert_int_equal(rpt_suppressed(db, "tlsrpt@a.test.", DUE, &until_s), CORE_DB_ROW);
-	assert_int_equal(rpt_outbox_mailed_to(db, "tlsrpt@a.test", DUE), CORE_DB_ROW);
+	assert_int_equal(rpt_outbox_mailed_to(db, "tlsrpt@a.test", DUE, NOTICE), CORE_DB_ROW);
 }
 
 /* ---- asking ---- */
