@@ -7,8 +7,8 @@
 static const char *const none_because[] = {
 	[SP_TAGGED_EMPTY] = "there is no TXT record",
 	[SP_TAGGED_CUT] = "the record ends after \"v=TLSRPTv1\"; it must go on with \"; rua=\" and where reports are to go",
-	[SP_TAGGED_RESEMBLES] = "a record resembles one, but it must begin with exactly \"v=TLSRPTv1;\": no blank or quote before it, "
-	                        "the letters as here, version 1",
+	[SP_TAGGED_RESEMBLES] = ("a record resembles one, but it must begin with exactly \"v=TLSRPTv1;\": no blank or quote before it, "
+	                         "the letters as here, version 1"),
 	[SP_TAGGED_OTHERS] = "no TXT record begins with \"v=TLSRPTv1;\"",
 };
 

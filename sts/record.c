@@ -8,8 +8,8 @@
 static const char *const none_because[] = {
 	[SP_TAGGED_EMPTY] = "there is no TXT record",
 	[SP_TAGGED_CUT] = "the record ends after \"v=STSv1\"; it must go on with \"; id=\" and an id",
-	[SP_TAGGED_RESEMBLES] = "a record resembles one, but it must begin with exactly \"v=STSv1;\": no blank or quote before it, "
-	                        "the letters as here, version 1",
+	[SP_TAGGED_RESEMBLES] = ("a record resembles one, but it must begin with exactly \"v=STSv1;\": no blank or quote before it, "
+	                         "the letters as here, version 1"),
 	[SP_TAGGED_OTHERS] = "no TXT record begins with \"v=STSv1;\"",
 };
 
