@@ -48,9 +48,10 @@ static bool check(struct report_options *o)
 		fprintf(stderr, "strictpost report: %s is no day; write it like 2026-11-22\n", o->day);
 		return false;
 	}
-	if (o->domain)
-		o->domain = report_domain(o->domain, &o->arena);
-	return true;
+	if (o->domain == NULL)
+		return true;
+	o->domain = report_domain(o->domain, &o->arena);
+	return o->domain != NULL;
 }
 
 static void take(struct report_options *o, int c)
@@ -76,7 +77,7 @@ bool report_options(int argc, char **argv, const char *help, const char *takes, 
 		{ "dry-run", no_argument, NULL, 'n' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 }
 	};
 	*out = (struct report_options){ .config = cmd_config_default() };
-	bool wrong = false, named = false;
+	bool wrong = false;
 	int c;
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		if (c == 'h') {
@@ -87,11 +88,10 @@ bool report_options(int argc, char **argv, const char *help, const char *takes, 
 		wrong = wrong || c == '?' || (c != 'c' && strchr(takes, c) == NULL);
 		take(out, c);
 	}
-	named = out->domain != NULL;
 	*status = RELAY_EXIT_USAGE;
 	if (wrong)
 		fputs(help, stderr);
-	else if (check(out) && (out->domain || !named))
+	else if (check(out))
 		return true;
 	sp_arena_clear(&out->arena);
 	return false;

@@ -69,6 +69,14 @@ static void print_row(const json_t *r)
 		printf("            %s: %s: %s\n", report_text(e, "uri"), report_text(e, "state"), report_text(e, "text"));
 }
 
+static void add_target(struct sp_buf *out, const struct report_options *o)
+{
+	sp_buf_adds(out, "/report/list");
+	query_add(out, "day", o->day);
+	query_add(out, "domain", o->domain);
+	query_add(out, "state", o->state);
+}
+
 /* One page; where to go on in `next`, empty at the end. */
 static void print_page(const json_t *page, const struct report_options *o, bool first, struct sp_buf *next)
 {
@@ -84,10 +92,7 @@ static void print_page(const json_t *page, const struct report_options *o, bool 
 	sp_buf_reset(next);
 	if (!json_is_object(on))
 		return;
-	sp_buf_adds(next, "/report/list");
-	query_add(next, "day", o->day);
-	query_add(next, "domain", o->domain);
-	query_add(next, "state", o->state);
+	add_target(next, o);
 	query_add(next, "after_day", report_text(on, "day"));
 	query_add(next, "after_domain", report_text(on, "domain"));
 }
@@ -96,10 +101,7 @@ static bool list(struct report_client *c, const struct report_options *o, const 
 {
 	struct sp_buf target;
 	sp_buf_init(&target, TEXT_MAX);
-	sp_buf_adds(&target, "/report/list");
-	query_add(&target, "day", o->day);
-	query_add(&target, "domain", o->domain);
-	query_add(&target, "state", o->state);
+	add_target(&target, o);
 	bool good = true;
 	for (bool first = true; good && target.len > 0; first = false) {
 		json_t *page = report_ask(c, "GET", sp_buf_cstr(&target), why);
