@@ -60,11 +60,9 @@ const char *sp_result_str(enum sp_result result)
 
 bool sp_result_parse(struct sp_str s, enum sp_result *out)
 {
-	for (size_t i = 0; i < SP_COUNT(result_names); i++) {
-		if (sp_str_eq(s, sp_str_of(result_names[i]))) {
-			*out = (enum sp_result)i;
-			return true;
-		}
-	}
-	return false;
+	size_t i;
+	bool found = sp_str_among(s, result_names, SP_COUNT(result_names), &i);
+	if (found)
+		*out = (enum sp_result)i;
+	return found;
 }

@@ -30,14 +30,6 @@ static bool is_value(char c)
 	return sp_is_print(c) || c == '\t' || (unsigned char)c >= 0x80;
 }
 
-static int hex_digit(char c)
-{
-	if (sp_is_digit(c))
-		return c - '0';
-	c = sp_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool wrong(struct core_httpgate *g, const char *why)
 {
 	g->why = why;
@@ -81,7 +73,7 @@ static bool on_field_start(struct core_httpgate *g, char c)
 
 static bool on_size(struct core_httpgate *g, char c)
 {
-	int digit = hex_digit(c);
+	int digit = sp_hex_value(c);
 	if (digit >= 0 && g->digits < SIZE_DIGITS_MAX) {
 		g->left = g->left * 16 + (unsigned)digit;
 		g->digits++;
@@ -122,7 +114,7 @@ static bool step(struct core_httpgate *g, char c)
 	case CORE_HTTPGATE_SIZE_START:
 		g->left = g->digits = 0;
 		g->state = CORE_HTTPGATE_SIZE;
-		return hex_digit(c) >= 0 ? on_size(g, c) : wrong(g, "the size of a chunk is no number");
+		return sp_hex_value(c) >= 0 ? on_size(g, c) : wrong(g, "the size of a chunk is no number");
 	case CORE_HTTPGATE_SIZE:
 		return on_size(g, c);
 	case CORE_HTTPGATE_EXTENSION:

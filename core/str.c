@@ -144,6 +144,26 @@ bool sp_str_number(struct sp_str s, uint64_t min, uint64_t max, uint64_t *out)
 	return true;
 }
 
+bool sp_take_escape(struct sp_str *s, char mark, char *out)
+{
+	if (s->len < 3 || s->p[0] != mark || sp_hex_value(s->p[1]) < 0 || sp_hex_value(s->p[2]) < 0)
+		return false;
+	*out = (char)(sp_hex_value(s->p[1]) << 4 | sp_hex_value(s->p[2]));
+	*s = sp_str_from(*s, 3);
+	return true;
+}
+
+bool sp_str_among(struct sp_str s, const char *const *names, size_t count, size_t *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (sp_str_eq(s, sp_str_of(names[i]))) {
+			*out = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 uint64_t sp_hash(struct sp_str s)
 {
 	uint64_t h = 14695981039346656037u;

@@ -44,6 +44,11 @@ static inline bool sp_is_blank(char c) { return c == ' ' || c == '\t'; }
 static inline bool sp_is_print(char c) { return c >= ' ' && c <= '~'; }
 static inline char sp_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
 void sp_lower_in_place(char *s);
+static inline int sp_hex_value(char c)                           /* 0..15; -1 where it is no digit of that kind */
+{
+	char l = sp_lower(c);
+	return sp_is_digit(c) ? c - '0' : l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
 
 /* Takers: each removes what it takes from the front of *s; on false *s is untouched. */
 SP_NODISCARD bool sp_take_char(struct sp_str *s, char c);
@@ -56,6 +61,12 @@ SP_NODISCARD bool sp_take_digits(struct sp_str *s, unsigned max_digits, uint64_t
 struct sp_str sp_take_until(struct sp_str *s, char sep);
 /* The next line, without its LF or CRLF; false at the end. The last one need not have an end. */
 SP_NODISCARD bool sp_take_line(struct sp_str *s, struct sp_str *line);
+
+/* The octet written as `mark` and two hexadecimal digits: %41, =41. */
+SP_NODISCARD bool sp_take_escape(struct sp_str *s, char mark, char *out);
+
+/* The index of `s` among `names`; false where it is none of them. */
+SP_NODISCARD bool sp_str_among(struct sp_str s, const char *const *names, size_t count, size_t *out);
 
 /* The whole of `s` as a decimal number from `min` to `max`. */
 SP_NODISCARD bool sp_str_number(struct sp_str s, uint64_t min, uint64_t max, uint64_t *out);

@@ -4,30 +4,19 @@
 #include "rpt/event.h"
 #include "smtp/address.h"
 
-static int hex_digit(char c)
-{
-	if (sp_is_digit(c))
-		return c - '0';
-	c = sp_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The value without its escapes; NULL where one is broken, or stands for something that is not printable ASCII. */
 static const char *decode(struct sp_str s, struct sp_arena *arena)
 {
 	char *text = sp_arena_alloc(arena, s.len + 1), *at = text;
-	for (size_t i = 0; i < s.len; i++) {
-		int c = (unsigned char)s.p[i];
-		if (c == '%') {
-			int high = i + 2 < s.len ? hex_digit(s.p[i + 1]) : -1, low = i + 2 < s.len ? hex_digit(s.p[i + 2]) : -1;
-			if (high < 0 || low < 0)
-				return NULL;
-			c = high * 16 + low;
-			i += 2;
-		}
-		if (c < ' ' || c > '~')
+	while (s.len > 0) {
+		char c = s.p[0];
+		if (c != '%')
+			s = sp_str_from(s, 1);
+		else if (!sp_take_escape(&s, '%', &c))
 			return NULL;
-		*at++ = (char)c;
+		if (!sp_is_print(c))
+			return NULL;
+		*at++ = c;
 	}
 	return text;
 }

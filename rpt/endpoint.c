@@ -17,13 +17,11 @@ const char *rpt_endpoint_state_str(enum rpt_endpoint_state s)
 
 static bool parse_state(struct sp_str s, enum rpt_endpoint_state *out)
 {
-	for (size_t i = 0; i < SP_COUNT(state_names); i++) {
-		if (sp_str_eq(s, sp_str_of(state_names[i]))) {
-			*out = (enum rpt_endpoint_state)i;
-			return true;
-		}
-	}
-	return false;
+	size_t i;
+	bool found = sp_str_among(s, state_names, SP_COUNT(state_names), &i);
+	if (found)
+		*out = (enum rpt_endpoint_state)i;
+	return found;
 }
 
 /* ---- addresses ---- */
@@ -40,14 +38,6 @@ static void add_address(struct sp_str address, struct sp_buf *out)
 		out->p[i - 1] = sp_lower(out->p[i - 1]);
 }
 
-static int hex_of(char c)
-{
-	if (sp_is_digit(c))
-		return c - '0';
-	c = sp_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* RFC 6068 2: the address of "mailto:local%2Bpart@domain?subject=..."; "" for any other URI. */
 static void address_of(struct sp_str uri, struct sp_buf *out)
 {
@@ -56,10 +46,12 @@ static void address_of(struct sp_str uri, struct sp_buf *out)
 	if (!sp_take_prefix_nocase(&uri, SP_STR("mailto:")))
 		uri.len = 0;
 	uri = sp_take_until(&uri, '?');
-	for (size_t i = 0; i < uri.len && len < sizeof(text); i++) {
-		bool escape = uri.p[i] == '%' && i + 2 < uri.len && hex_of(uri.p[i + 1]) >= 0 && hex_of(uri.p[i + 2]) >= 0;
-		text[len++] = escape ? (char)(unsigned char)(hex_of(uri.p[i + 1]) * 16 + hex_of(uri.p[i + 2])) : uri.p[i];
-		i += escape ? 2 : 0;
+	while (uri.len > 0 && len < sizeof(text)) {
+		if (!sp_take_escape(&uri, '%', &text[len])) {
+			text[len] = uri.p[0];
+			uri = sp_str_from(uri, 1);
+		}
+		len++;
 	}
 	add_address(sp_str_make(text, len < sizeof(text) ? len : 0), out);
 }

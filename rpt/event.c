@@ -18,13 +18,11 @@ const char *rpt_policy_type_str(enum rpt_policy_type t)
 
 bool rpt_policy_type_parse(struct sp_str s, enum rpt_policy_type *out)
 {
-	for (size_t i = 0; i < SP_COUNT(type_names); i++) {
-		if (sp_str_eq(s, sp_str_of(type_names[i]))) {
-			*out = (enum rpt_policy_type)i;
-			return true;
-		}
-	}
-	return false;
+	size_t i;
+	bool found = sp_str_among(s, type_names, SP_COUNT(type_names), &i);
+	if (found)
+		*out = (enum rpt_policy_type)i;
+	return found;
 }
 
 /* ---- events ---- */

@@ -131,22 +131,6 @@ static void take_value(struct sp_str *s, struct sp_buf *out)
 	sp_take_until(s, ';');
 }
 
-static int hex_value(char c)
-{
-	char l = sp_lower(c);
-	return sp_is_digit(c) ? c - '0' : l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
-/* Octets written as `mark` and two digits: %41 in parameters, =41 in quoted-printable. */
-static bool take_octet(struct sp_str *s, char mark, char *out)
-{
-	if (s->len < 3 || s->p[0] != mark || hex_value(s->p[1]) < 0 || hex_value(s->p[2]) < 0)
-		return false;
-	*out = (char)(hex_value(s->p[1]) << 4 | hex_value(s->p[2]));
-	*s = sp_str_from(*s, 3);
-	return true;
-}
-
 /* RFC 2231 4: charset'language'text with %41. */
 static void add_extended(struct sp_str s, bool first, struct sp_buf *out)
 {
@@ -158,7 +142,7 @@ static void add_extended(struct sp_str s, bool first, struct sp_buf *out)
 	}
 	while (s.len > 0) {
 		char c = s.p[0];
-		if (!take_octet(&s, '%', &c))
+		if (!sp_take_escape(&s, '%', &c))
 			s = sp_str_from(s, 1);
 		sp_buf_addc(out, c);
 	}
@@ -290,7 +274,7 @@ static bool decode_quoted_printable(struct sp_str text, struct sp_buf *out)
 		line.len -= soft;
 		while (line.len > 0) {
 			char c = line.p[0];
-			if (!take_octet(&line, '=', &c))
+			if (!sp_take_escape(&line, '=', &c))
 				line = sp_str_from(line, 1);
 			sp_buf_addc(out, c);
 		}

@@ -58,13 +58,11 @@ const char *rpt_state_str(enum rpt_state s)
 
 bool rpt_state_parse(struct sp_str s, enum rpt_state *out)
 {
-	for (size_t i = 0; i < SP_COUNT(state_names); i++) {
-		if (sp_str_eq(s, sp_str_of(state_names[i]))) {
-			*out = (enum rpt_state)i;
-			return true;
-		}
-	}
-	return false;
+	size_t i;
+	bool found = sp_str_among(s, state_names, SP_COUNT(state_names), &i);
+	if (found)
+		*out = (enum rpt_state)i;
+	return found;
 }
 
 /* ---- moments ---- */

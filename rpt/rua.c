@@ -44,20 +44,11 @@ static void add(struct rpt_record *out, struct sp_arena *arena, const struct rpt
 
 /* --- percent --- */
 
-static int hex_value(char c)
-{
-	if (sp_is_digit(c))
-		return c - '0';
-	c = sp_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The octet that %XX at the front of `s` stands for; -1 where that is not what is there. */
 static int escaped(struct sp_str s)
 {
-	if (s.len < 3 || s.p[0] != '%' || hex_value(s.p[1]) < 0 || hex_value(s.p[2]) < 0)
-		return -1;
-	return hex_value(s.p[1]) * 16 + hex_value(s.p[2]);
+	char c;
+	return sp_take_escape(&s, '%', &c) ? (unsigned char)c : -1;
 }
 
 /* `s` with the escapes decoded that stand for an octet of `which`; NULL: all of them. */

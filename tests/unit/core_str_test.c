@@ -248,6 +248,36 @@ static void test_map(void **state)
 	free(entries);
 }
 
+static const struct { const char *text; char mark; int want; const char *left; } escapes[] = {
+	{ "%41b", '%', 'A', "b" }, { "=e9", '=', 0xe9, "" }, { "%4", '%', -1, "%4" }, { "%4g", '%', -1, "%4g" }, { "%g4", '%', -1, "%g4" },
+	{ "=41", '%', -1, "=41" }, { "", '%', -1, "" }, { "%00", '%', 0, "" }, { "%aF", '%', 0xaf, "" },
+};
+
+static void test_escapes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(escapes); i++) {
+		struct sp_str s = sp_str_of(escapes[i].text);
+		char c = 0;
+		int got = sp_take_escape(&s, escapes[i].mark, &c) ? (unsigned char)c : -1;
+		print_message("'%s': want %d, got %d\n", escapes[i].text, escapes[i].want, got);
+		assert_int_equal(got, escapes[i].want);
+		assert_true(sp_str_eq(s, sp_str_of(escapes[i].left)));
+	}
+}
+
+static void test_among(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "open", "mailed" };
+	size_t i = 7;
+	assert_false(sp_str_among(SP_STR("Open"), names, SP_COUNT(names), &i));
+	assert_false(sp_str_among(SP_STR(""), names, SP_COUNT(names), &i));
+	assert_int_equal(i, 7);
+	assert_true(sp_str_among(SP_STR("mailed"), names, SP_COUNT(names), &i));
+	assert_int_equal(i, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +289,8 @@ int main(void)
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_map),
+		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_among),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
