@@ -1,5 +1,5 @@
-/* relay/config_lists.h - the parts of the configuration that are lists of groups: listen, routes and dkim; and what reading shares.
- * Used by config.c only. */
+/* relay/config_lists.h - the parts of the configuration that are lists of groups, each in a file of its own (config_listen.c, config_routes.c ...), and
+ * what reading them shares. For config.c and these files. */
 #ifndef RELAY_CONFIG_LISTS_H
 #define RELAY_CONFIG_LISTS_H
 
@@ -30,9 +30,28 @@ struct sp_str conf_scalar(const yaml_node_t *n);
 /* Does the key of `at`, a plain word, stand before it in `map` already? */
 bool conf_is_repeat(const struct conf_reader *r, const yaml_node_t *map, const yaml_node_pair_t *at);
 
+/* One key of an item. False: there is no such key; else it was read, or its problem told. */
+typedef bool (*conf_read_key)(struct conf_reader *r, void *item, struct sp_str key, yaml_node_t *value);
+/* The keys of one item of `list`, each once; `known` names them all, " address allow", for texts. */
+void conf_read_group(struct conf_reader *r, yaml_node_t *group, const char *list, const char *known, conf_read_key read, void *item);
+/* A list of networks, in place of what is there. `name`: the whole key, for texts. */
+void conf_read_nets(struct conf_reader *r, const char *name, struct config_nets *nets, yaml_node_t *value);
+
+struct conf_help { const char *key, *type, *def, *text; };      /* a line of `strictpost config keys` */
+
+struct conf_list {
+	const char *name;
+	void (*read)(struct conf_reader *r, yaml_node_t *item);
+	void (*finish)(struct conf_reader *r);          /* when all is read: defaults, and checks against the rest; NULL: nothing to do */
+	void (*clear)(struct config *c);
+	void (*print)(const struct config *c, struct sp_buf *out);      /* as YAML, every key of every item */
+	const struct conf_help *help;                   /* up to one without key */
+};
+extern const struct conf_list conf_list_listen, conf_list_routes, conf_list_dkim;
+
 /* True if `key` is one of ours; then it was read, or its problems told. */
 SP_NODISCARD bool conf_lists_read(struct conf_reader *r, struct sp_str key, yaml_node_t *value);
-void conf_lists_finish(struct conf_reader *r);          /* the defaults of what is not there */
+void conf_lists_finish(struct conf_reader *r);
 void conf_lists_clear(struct config *c);
 void conf_lists_print(const struct config *c, struct sp_buf *out);
 void conf_lists_print_rows(struct sp_buf *out);
