@@ -6,6 +6,7 @@
 
 #include "core/addr.h"
 #include "core/arena.h"
+#include "core/tlsa.h"
 
 enum core_dns_type {
 	CORE_DNS_A = 1, CORE_DNS_CNAME = 5, CORE_DNS_SOA = 6, CORE_DNS_MX = 15, CORE_DNS_TXT = 16, CORE_DNS_AAAA = 28,
@@ -39,7 +40,7 @@ struct core_dns_record {
 		struct sp_addr addr;                                     /* A, AAAA; port 0 */
 		struct { uint16_t preference; const char *host; } mx;    /* lower case, no trailing dot; "" is the root (null MX) */
 		struct sp_str txt;                                       /* the strings of one record, joined (RFC 7208 3.3 style) */
-		struct { uint8_t usage, selector, matching; struct sp_str data; } tlsa;
+		struct core_tlsa tlsa;
 	};
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/buf.h"
 #include "core/fail.h"
+#include "core/tlsa.h"
 
 struct core_tls_client;         /* opaque: the SSL_CTX and X509_STORE of a shard */
 struct core_tls_session;        /* opaque: one resumable session, with what was proved when it was made */
@@ -51,5 +52,43 @@ void core_tls_describe(const struct core_tls_peer *peer, struct sp_buf *out);
 int64_t core_tls_chain_expires(const struct core_tls_peer *peer);
 
 void core_tls_session_unref(struct core_tls_session *s);         /* NULL is fine */
+
+/* --- DANE (RFC 7671, RFC 7672) --- */
+
+struct core_tls_dane {
+	const struct core_tlsa *records;        /* of usages 2 and 3 only; those that OpenSSL does not take are passed over */
+	size_t count;
+	/* Reference names, the TLSA base domain first (RFC 7672 3.2.2): looked at for usage 2, where one of them must be among the SAN dNSName entries;
+	 * usage 3 ignores names and dates (RFC 7672 3.1.1). */
+	const char *const *names;
+	size_t name_count;
+};
+/* Does the peer match? As core_tls_verify(), but what is trusted is in the records: through OpenSSL's own DANE matching, on the chain that was sent.
+ * False with *why: certificate-expired or certificate-host-mismatch for a chain that a usage 2 record anchors, else validation-failure, reason
+ * "tlsa-mismatch". `depth`, where not NULL, gets where in the chain the match was, -1 for none. */
+SP_NODISCARD bool core_tls_verify_dane(struct core_tls_client *t, const struct core_tls_peer *peer, const struct core_tls_dane *dane,
+                                       int64_t now_s, int *depth, struct sp_fail *why);
+
+/* --- the server's side --- */
+
+struct core_tls_server;         /* opaque: certificate, key, and what is asked of clients. Never changes, is counted; all threads share one */
+
+struct core_tls_server_ask {
+	const char *certificate;        /* PEM file: the leaf, then the chain */
+	const char *key;                /* PEM file; "" or NULL: in the same file */
+	const char *client_ca;          /* PEM file: clients are asked for a certificate, and told apart by it; "" or NULL: they are not asked */
+	enum core_tls_version min_version;
+	bool tickets;                   /* sessions may be resumed; some clients break over tickets, above all those that show a certificate */
+};
+/* NULL with *why: which file, what is wrong with it (unreadable: uid, mode; no certificate; the key is another one's; expired is only for the caller to
+ * warn of), and what mends it. Blocks: for start and reload. */
+SP_NODISCARD struct core_tls_server *core_tls_server_new(const struct core_tls_server_ask *ask, struct sp_fail *why);
+struct core_tls_server *core_tls_server_ref(struct core_tls_server *t);
+void core_tls_server_unref(struct core_tls_server *t);          /* NULL is fine */
+int64_t core_tls_server_expires(const struct core_tls_server *t);       /* Unix seconds: notAfter of the leaf */
+/* A client's certificate: true when it chains to `client_ca` and is in date; then its subject (RFC 2253, printable) is appended to `subject`. False when it
+ * showed none, or with *why what is wrong with it. */
+SP_NODISCARD bool core_tls_server_knows(struct core_tls_server *t, const struct core_tls_peer *peer, int64_t now_s, struct sp_buf *subject,
+                                        struct sp_fail *why);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "core/body.h"
 #include "core/list.h"
+#include "core/wish.h"
 #include "queue/store.h"
 
 /* A DSN is never bounced. A REPORT is a TLS report on its way by mail: it is held to no policy, counted in no report, never bounced; what became of it
@@ -35,6 +36,8 @@ struct queue_message {
 	int64_t arrived_ms;                     /* Unix time in ms */
 	const char *sender;                     /* "" is the null path */
 	bool eight_bit;                         /* content has octets over 127 */
+	bool binary;                            /* content is no lines of at most 998 octets, CRLF and no NUL: only BINARYMIME takes it (RFC 3030 3) */
+	struct sp_mail_wish wish;
 	uint64_t size;                          /* octets of content */
 	uint32_t header_len;                    /* octets of its header section */
 	const char *client;                     /* who gave it to us: "127.0.0.1 (app1)", printable */
@@ -52,6 +55,7 @@ struct queue_recipient {
 	unsigned attempts;                      /* that concerned this recipient itself */
 	bool notified;                          /* a delay notice was sent */
 	const char *failure;                    /* text of its last deferral; NULL or "": none of its own */
+	struct sp_rcpt_wish wish;
 };
 
 /* What a shard has of one message for one destination. */
@@ -65,7 +69,8 @@ struct queue_job {
 struct queue_job *queue_job_new(struct queue_message *m, const struct queue_recipient *recipients, size_t count);
 void queue_job_free(struct queue_job *j);
 
-/* Takes the message into the spool. `done` with not failed: it is on stable storage. `recipients` are copied; the store holds a ref meanwhile.
+/* Takes the message into the spool. With wish.hold_until_ms it is at rest from the first, due then (RFC 4865): it is not handed to a shard. Else its
+ * recipients are taken, as ever. `done` with not failed: it is on stable storage. `recipients` are copied; the store holds a ref meanwhile.
  * `extra`: NULL, or what goes with it. */
 void queue_accept(struct queue_store *s, struct queue_message *m, const struct queue_recipient *recipients, size_t count,
                   struct queue_extra *extra, struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner);
@@ -114,7 +119,8 @@ struct queue_due { const char *name; unsigned failures; int64_t since_ms; };
 void queue_due(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
                void (*done)(void *owner, const struct queue_due *due, size_t count, int64_t next_ms, const struct sp_fail *why),
                void *owner);
-/* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`, by next_at, then age.
+/* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`, by next_at, then age; those of a
+ * higher wish.priority before others (RFC 6710 4.4).
  * The loaded recipients are taken: their next_at becomes NULL, as a fresh one's, so that exactly one job has a recipient at any time, whatever is on its
  * way between threads (no list of what to skip, and no DSN for what was just delivered). They are given back by queue_settle or queue_park; at start,
  * all that is NULL becomes due (0). The jobs are the callee's. */

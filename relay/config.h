@@ -10,19 +10,64 @@
 #include "core/log.h"
 #include "core/tls.h"
 #include "queue/schedule.h"
+#include "sts/rule.h"
 
 struct config_nets { struct sp_net *nets; size_t count; };
 
+enum config_listen_tls { CONFIG_LISTEN_CLEAR, CONFIG_LISTEN_STARTTLS, CONFIG_LISTEN_IMPLICIT };
+enum config_listen_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OFFERED, CONFIG_AUTH_REQUIRED };
+
+/* Whoever may relay does so by its address (`allow`), by its certificate (`tls_client_ca`), or by AUTH. */
 struct config_listen {
-	struct sp_addr address;
+	struct sp_addr address;                 /* IP and port, or a unix socket */
+	unsigned unix_mode;                     /* of the socket's file: 0660 */
 	struct config_nets allow;               /* who may relay */
 	struct config_nets bare_lf;             /* whose bare LF is made CRLF instead of refused */
+	enum config_listen_tls tls;
+	bool tls_required;                      /* no MAIL in clear */
+	char *certificate, *key, *client_ca;    /* paths; "" none */
+	bool tickets;
+	struct core_tls_server *server;         /* one ref, read with the configuration; NULL without TLS */
+	enum config_listen_auth auth;           /* under TLS, against auth.users_file */
+	struct config_nets xclient;             /* who may say XCLIENT */
+	struct config_nets proxy;               /* who must speak the PROXY protocol, v1 or v2, before anything else */
 };
 
+enum config_requiretls { CONFIG_REQUIRETLS_UNSET, CONFIG_REQUIRETLS_ENFORCE, CONFIG_REQUIRETLS_RELAXED };
+
+struct config_rate { int64_t count, per_ms; };          /* messages a time; count 0: no limit */
+
+/* The first route that fits is taken; one by sender comes before one by domain. */
 struct config_route {
-	char *domain;                           /* A-labels, lower case; "*" for all */
+	char *domain;                           /* of the recipient: A-labels, lower case; "*" for all; NULL: by sender */
+	char *sender;                           /* "example.com", or "app@example.com" (domain in A-labels, lower case); NULL: by domain */
 	char *via_host;                         /* host name, A-labels, or an address literal */
 	uint16_t via_port;
+	bool implicit_tls;                      /* TLS from the first octet; else STARTTLS, as the policy of the next hop demands */
+	char *user;                             /* "": no AUTH */
+	char *password_file, *password;         /* its first line, read with the configuration; a secret, wiped in the end */
+	struct config_rate rate;
+	int64_t concurrency;                    /* 0: delivery.concurrency */
+	enum config_requiretls requiretls;
+};
+
+/* Which of our addresses sessions come from, and what we call ourselves there. */
+struct config_source {
+	char *name;                             /* in destinations and logs: letters, digits, "-" */
+	struct sp_addr v4, v6;                  /* family AF_UNSPEC: as the system chooses */
+	char *hostname;                         /* EHLO; "" for the configuration's */
+	char **senders;                         /* as config_route.sender; none: for all mail that no other entry has */
+	size_t sender_count;
+};
+
+/* What an operator knows better about a domain, or a next hop. */
+struct config_domain {
+	struct sts_rule rule;                   /* its strings are ours; rule.domain is the key */
+	bool has_dane;
+	enum sts_dane dane;
+	enum config_requiretls requiretls;
+	struct config_rate rate;
+	int64_t concurrency;                    /* 0: delivery.concurrency */
 };
 
 /* What a key signs. A key whose record says s=tlsrpt (RFC 8460 3) proves reports and nothing else: it is not for other mail. */
@@ -40,6 +85,7 @@ struct config_dkim {
 
 enum config_schedule { CONFIG_SCHEDULE_INTERNAL, CONFIG_SCHEDULE_EXTERNAL };
 enum config_first_contact { CONFIG_FIRST_DELIVER, CONFIG_FIRST_DEFER };
+enum config_tls_required_no { CONFIG_TLS_NO_HONOUR, CONFIG_TLS_NO_IGNORE, CONFIG_TLS_NO_REFUSE };      /* "TLS-Required: No" */
 enum config_trust_ad { CONFIG_TRUST_AUTO, CONFIG_TRUST_YES, CONFIG_TRUST_NO };
 
 /* Who reports (RFC 8460 4.4): with the defaults filled in from `hostname`. Borrowed from the configuration. */
@@ -56,7 +102,12 @@ struct config {
 	struct { struct config_listen *items; size_t count; } listen;
 	struct {
 		int64_t message_size, recipients, connections, connections_per_client, inline_body, memory;
+		int64_t hold_ms;                /* FUTURERELEASE (RFC 4865): the longest; 0: not offered */
 	} limits;                               /* octets and counts; connections_per_client 0: no limit */
+	struct {
+		char *users_file;               /* "": nobody */
+		struct users *users;            /* relay/users.h: one ref, read with the configuration; NULL without a file */
+	} auth;
 	struct {
 		char *servers;                  /* "ip[:port],ip"; "": /etc/resolv.conf */
 		int64_t trust_ad;               /* enum config_trust_ad */
@@ -75,6 +126,12 @@ struct config {
 		int64_t port;
 		struct config_nets allow_private;
 		int64_t concurrency, messages_per_session;
+		int64_t host_concurrency;       /* sessions to one address, of all destinations */
+		int64_t sessions;               /* outbound, in all */
+		struct config_rate rate;        /* of each destination */
+		int64_t dane;                   /* enum sts_dane */
+		int64_t requiretls;             /* enum config_requiretls */
+		int64_t tls_required_no;        /* enum config_tls_required_no */
 		struct {
 			int64_t first_ms, max_ms;
 			double growth, jitter;
@@ -82,6 +139,8 @@ struct config {
 		int64_t expire_ms, delay_notice_ms;             /* delay_notice 0: none */
 	} delivery;
 	struct { struct config_route *items; size_t count; } routes;
+	struct { struct config_source *items; size_t count; } sources;
+	struct { struct config_domain *items; size_t count; } domains;
 	struct {
 		bool enabled;
 		char *organization, *contact, *submitter;       /* as written, "" for the default; config_report_identity() has what is in force */
@@ -93,6 +152,12 @@ struct config {
 	struct { int64_t format, level; } log;                  /* enum sp_log_format, enum sp_log_level */
 	struct { char *socket; } admin;                         /* "": none */
 };
+
+/* Files that the configuration names (certificates, keys, users, passwords) are read with it. config_reread() makes the same configuration from the text as
+ * it was, with these files as they are now: so a renewed certificate comes into force without what an operator is just writing (relay/reread.h). */
+SP_NODISCARD struct config *config_reread(const struct config *c, struct sp_buf *problems);
+/* Did one of these files change since (time, size, inode)? Blocks for a stat() of each. */
+bool config_files_changed(const struct config *c);
 
 /* Loads and checks `path`. NULL when anything is wrong; then `problems` has one line a problem: "path:line: what, and what to do\n". */
 SP_NODISCARD struct config *config_load(const char *path, struct sp_buf *problems);
@@ -109,6 +174,9 @@ void config_print_rows(struct sp_buf *out);
 void config_warnings(const struct config *c, struct sp_buf *out);
 
 struct queue_retry config_retry(const struct config *c);
+
+/* The entry for a domain (lower case, A-labels; a next hop's name where one is configured), or NULL. */
+const struct config_domain *config_domain_find(const struct config *c, const char *domain);
 
 const struct config_identity *config_report_identity(const struct config *c);
 /* The signers for `domain` (lower case, A-labels), `use` being mail or reports: writes up to `max` of them, returns how many. */

@@ -204,21 +204,21 @@ static void refuse(struct delivery_state *y, const struct sp_fail *why)
 /* After EHLO without TLS, or after the handshake: may this connection carry mail? True: go on. */
 static bool prove(struct delivery_state *y)
 {
-	struct sp_fail why = SP_FAIL_OK;
-	switch (sts_verdict_session(&y->host->demand, &y->shown, &why)) {
+	struct sts_result result;
+	switch (sts_verdict_session(&y->host->demand, &y->shown, &result)) {
 	case STS_DELIVER:
 		break;
 	case STS_RETRY_CLEAR:
-		retry_clear(y, &why);
+		retry_clear(y, &result.why);
 		return false;
 	case STS_REFUSE:
-		refuse(y, &why);
+		refuse(y, &result.why);
 		return false;
 	}
 	y->proven = true;
 	y->proven_ms = core_clock_mono_ms();
 	if (!y->clear)                          /* the retry in the clear was told with the handshake that failed */
-		delivery_conclude(y, sp_failed(&why) ? "tolerated" : "proven", &why);
+		delivery_conclude(y, sp_failed(&result.why) ? "tolerated" : "proven", &result.why);
 	return true;
 }
 
@@ -370,15 +370,14 @@ static void on_close(struct delivery_state *y)
 		return;
 	}
 	if (!y->proven && !y->clear) {
-		struct sp_fail told = why;
+		struct sts_result result;
 		y->shown.starttls = why;
 		if (why.result != SP_RESULT_NONE) {
-			enum sts_decision decision = sts_verdict_session(&y->host->demand, &y->shown, &told);
-			if (decision == STS_RETRY_CLEAR) {
-				retry_clear(y, &told);
+			if (sts_verdict_session(&y->host->demand, &y->shown, &result) == STS_RETRY_CLEAR) {
+				retry_clear(y, &result.why);
 				return;
 			}
-			why = sp_failed(&told) ? told : why;
+			why = sp_failed(&result.why) ? result.why : why;
 		}
 	}
 	if (why.result != SP_RESULT_NONE)

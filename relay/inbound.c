@@ -451,6 +451,11 @@ static void drive(struct inbound *in, struct sp_str *data)
 		case SMTP_SERVER_ABANDON:
 			forget_transaction(in);
 			break;
+		case SMTP_SERVER_STARTTLS:
+		case SMTP_SERVER_LOGIN:
+		case SMTP_SERVER_XCLIENT:
+			smtp_server_refuse(in->engine, NULL);
+			break;
 		case SMTP_SERVER_CLOSE:
 			flush(in);
 			close_session(in, true);

@@ -81,7 +81,7 @@ static void describe_policy(struct plan *p)
 static void judge_hosts(struct plan *p)
 {
 	for (size_t i = 0; i < p->host_count; i++)
-		sts_verdict_host(&p->finding, p->hosts[i].name, &p->hosts[i].demand);
+		sts_verdict_host(&(struct sts_question){ .finding = &p->finding, .host = p->hosts[i].name }, &p->hosts[i].demand);
 }
 
 static void complete(struct plan_making *m)

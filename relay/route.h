@@ -1,13 +1,18 @@
 /* relay/route.h - where a recipient goes: its destination, which is a name for the next hop.
  * The name of a destination is its whole meaning, so that it can be stored: a domain ("example.com": MX look-up), an address literal
- * ("[192.0.2.1]"), or a configured next hop ("mx.corp.example:25", "[192.0.2.1]:25"). Behind any of them "/report" marks what carries TLS reports: a
- * destination of its own, so that it shares no session with mail; without a policy, and so counted nowhere (RFC 8460 3: reports go out despite TLS
- * failures). Pure. */
+ * ("[192.0.2.1]"), or a configured next hop ("mx.corp.example:25", "[192.0.2.1]:25"). Marks behind it, in this order, keep apart what must not share a
+ * plan, a session or a TLS session:
+ *     /as=USER      the account at the next hop            /from=NAME    the entry of `source` that its sessions come from
+ *     /requiretls   REQUIRETLS (RFC 8689)                  /tls-optional "TLS-Required: No"
+ *     /report       TLS reports: without a policy, and so counted nowhere (RFC 8460 3: they go out despite TLS failures)
+ * Of the last three at most one. USER and NAME have "%XX" for octets that are no letter, digit or one of "-_.@+". Pure. */
 #ifndef RELAY_ROUTE_H
 #define RELAY_ROUTE_H
 
 #include "relay/config.h"
+#include "core/wish.h"
 #include "smtp/address.h"
+#include "sts/verdict.h"
 
 /* The destination of `to` under the configured routes, in `arena`. */
 const char *route_destination(const struct config *c, const struct smtp_address *to, struct sp_arena *arena);
@@ -26,6 +31,8 @@ struct route_target {
 	uint16_t port;
 	const char *policy_domain;      /* whose MTA-STS policy rules (RFC 8461 3.4: the next hop's where one is configured); NULL: none can */
 	bool report;                    /* carries reports; policy_domain is NULL */
+	enum sts_wish wish;
+	const char *user, *source;      /* decoded; NULL: none */
 };
 /* Takes a destination's name apart. False when it is none (a damaged spool). Strings live in `arena`. */
 SP_NODISCARD bool route_parse(const char *destination, uint16_t default_port, struct sp_arena *arena, struct route_target *out);

@@ -1,6 +1,7 @@
 /* smtp/client.h - the client side of SMTP: an engine without socket, loop or clock.
  * Implements RFC 5321 (with the waits of 4.5.3.2), 3207 (STARTTLS), 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME),
- * 3030 (CHUNKING: BDAT when offered), 9422 (LIMITS: MAILMAX and RCPTMAX are honoured). Bytes in, bytes out, and what it wants next. Pure.
+ * 3030 (CHUNKING: BDAT when offered; BINARYMIME), 9422 (LIMITS: MAILMAX, RCPTMAX and RCPTDOMAINMAX are honoured), 4954 (AUTH PLAIN and LOGIN, never in clear),
+ * 3461 (DSN), 6531 (SMTPUTF8), 8689 (REQUIRETLS), 6710 (MT-PRIORITY), 2852 (DELIVERBY). Bytes in, bytes out, and what it wants next. Pure.
  * Used by relay/delivery.c.
  *
  * The caller's loop:
@@ -11,6 +12,7 @@
 
 #include "core/body.h"
 #include "core/fail.h"
+#include "core/wish.h"
 #include "smtp/reply.h"
 
 struct smtp_client;
@@ -18,7 +20,8 @@ struct smtp_client;
 enum smtp_client_tls {
 	SMTP_CLIENT_TLS_NEVER,          /* stay in clear (the one attempt after an opportunistic handshake failed) */
 	SMTP_CLIENT_TLS_MAY,            /* STARTTLS if offered; a refusal of it goes on in clear */
-	SMTP_CLIENT_TLS_MUST            /* STARTTLS or nothing; also for `testing`, where the caller then starts again with less */
+	SMTP_CLIENT_TLS_MUST,           /* STARTTLS or nothing; also for `testing`, where the caller then starts again with less */
+	SMTP_CLIENT_TLS_IMPLICIT        /* the connection is under TLS from the first octet (RFC 8314 3): the caller makes the engine after the handshake */
 };
 
 enum smtp_client_want {
@@ -36,6 +39,9 @@ struct smtp_client_settings {
 	const char *helo;               /* our host name; copied */
 	const char *peer;               /* for the texts of failures: "mx1.example.com[192.0.2.1]"; copied */
 	enum smtp_client_tls tls;
+	/* Credentials, copied, wiped in the end; NULL: none. Said under TLS only: where no TLS came about, or AUTH is not offered or refused, the session ends
+	 * with a failure (REPLY with the code, else PROTOCOL, reason "auth-..."), which is never permanent: the operator can mend it. */
+	const char *user, *password;
 };
 struct smtp_client *smtp_client_new(const struct smtp_client_settings *settings);
 void smtp_client_free(struct smtp_client *c);
@@ -56,6 +62,9 @@ struct smtp_client_ext {                /* what the last EHLO offered */
 	uint64_t size_max;              /* 0: no limit told */
 	unsigned mail_max, rcpt_max;    /* RFC 9422; 0: none told */
 	bool auth_plain, auth_login;
+	bool binary, mt_priority, deliverby, future_release;
+	uint32_t deliverby_min_s;       /* 0: none told */
+	unsigned rcpt_domain_max;       /* RFC 9422 RCPTDOMAINMAX; 0: none told */
 };
 const struct smtp_client_ext *smtp_client_ext(const struct smtp_client *c);
 
@@ -69,6 +78,13 @@ struct smtp_client_mail {
 	bool ends_in_crlf;              /* the content is known to end in CRLF (all that our server stored does): spares large ones that go by
 	                                 * BDAT a second chunk. Where false, the engine looks, and adds a CRLF that is missing */
 	const char *domain;             /* for failures' texts: the recipient domain */
+	bool binary;                    /* needs BINARYMIME: to a peer without it 5.6.3; always by BDAT */
+	const struct sp_mail_wish *wish;        /* NULL: nothing */
+	const struct sp_rcpt_wish *rcpt_wishes; /* one a recipient; NULL: nothing */
+	int64_t now_ms;                 /* Unix ms: what is left of wish->by_ms goes into BY= (RFC 2852 4.1) */
+	bool utf8_needed;               /* with wish->utf8: the header has octets over 127. Envelope addresses the engine looks at itself: to a peer without
+	                                 * SMTPUTF8 the mail goes all the same where nothing needs it but domains, which are A-labels here; else 5.6.7 */
+	bool require_tls;               /* REQUIRETLS is said with MAIL; the caller saw to it that the peer offers it, or that relaying without is allowed */
 };
 /* At READY; on a session that is over or spent, the results say so. Content is sent by BDAT where CHUNKING is offered (small ones
  * pipelined behind the RCPTs), else by DATA, dot-stuffed. */
@@ -97,6 +113,7 @@ struct smtp_client_results {
 	bool site;                      /* the failure concerns the whole site or session, not this mail (421, lost, refused at MAIL by
 	                                 * policy text is not: only 421 and breakage) */
 	unsigned messages;              /* delivered on this session so far */
+	bool dsn;                       /* the peer took over the duty to notify (DSN was offered): no "relayed" notice from us (RFC 3461 5.2.2) */
 };
 const struct smtp_client_results *smtp_client_results(const struct smtp_client *c);
 

@@ -1,5 +1,6 @@
 /* smtp/dsn.h - delivery status notifications: the text of a bounce or a delay notice.
- * Implements RFC 3464 (multipart/report, RFC 6522), RFC 3463 status codes, RFC 3834 (Auto-Submitted). Pure.
+ * Implements RFC 3464 (multipart/report, RFC 6522), RFC 3463 status codes, RFC 3834 (Auto-Submitted), RFC 3461 6 (what was asked for), RFC 6533
+ * (internationalized: utf-8-addr-unitext, message/global-delivery-status, message/global-headers). Pure.
  * Used by relay/bounce.c. */
 #ifndef SMTP_DSN_H
 #define SMTP_DSN_H
@@ -7,7 +8,8 @@
 #include "core/buf.h"
 #include "core/fail.h"
 
-enum smtp_dsn_action { SMTP_DSN_FAILED, SMTP_DSN_DELAYED };
+/* RFC 3464 2.3.3. RELAYED: passed to a next hop that promises no notices. DELIVERED is for a final delivery, which we never make. */
+enum smtp_dsn_action { SMTP_DSN_FAILED, SMTP_DSN_DELAYED, SMTP_DSN_RELAYED };
 
 struct smtp_dsn_recipient {
 	const char *address;            /* as we were given it */
@@ -16,6 +18,8 @@ struct smtp_dsn_recipient {
 	int64_t last_attempt_s;         /* Unix seconds; 0: never tried */
 	int64_t retry_until_s;          /* DELAYED: when we give up */
 	const char *policy;             /* one line for people when a policy refused: policy, host and reason; NULL otherwise */
+	const char *orcpt;              /* Original-Recipient: as it was given, decoded here (RFC 3461 4.2, 6533 3); NULL or "" none */
+	const char *reply;              /* RELAYED: the peer's reply, printable; NULL none */
 };
 
 struct smtp_dsn {
@@ -29,6 +33,9 @@ struct smtp_dsn {
 	size_t count;
 	struct sp_str original_header;  /* header section of the message, returned as text/rfc822-headers */
 	struct sp_str original_body;    /* whole message if it is to be returned (message/rfc822); empty: only the header */
+	const char *envid;              /* Original-Envelope-Id: xtext, decoded here; NULL or "" none */
+	bool utf8;                      /* the message was SMTPUTF8: RFC 6533's types and address forms; the notification needs SMTPUTF8 too where it holds
+	                                 * octets over 127 outside a body part that is encoded */
 };
 /* Appends the whole message, header and all, CRLF lines of at most 998 octets, ASCII apart from the returned octets. */
 void smtp_dsn_write(const struct smtp_dsn *d, struct sp_buf *out);

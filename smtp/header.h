@@ -25,6 +25,8 @@ struct smtp_header_scan {
 	bool too_long;          /* over SMTP_HEADER_MAX; scanning goes on */
 	unsigned received;      /* Received fields */
 	bool has_date, has_message_id, has_from;
+	bool tls_optional;      /* a field "TLS-Required: No" (RFC 8689 5), just one, and nothing else in it */
+	bool eight_bit;         /* octets over 127 in it */
 	enum smtp_header_state state;
 	size_t line_len;        /* octets of the line being read that are in `len` */
 	char name[20];          /* start of the field name being read, lower case */

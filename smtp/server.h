@@ -1,6 +1,7 @@
 /* smtp/server.h - the server side of SMTP: an engine without socket, loop or clock.
  * Implements RFC 5321 (ESMTP), 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and 3463 (ENHANCEDSTATUSCODES),
- * 3030 (CHUNKING), 9422 (LIMITS). Bytes in, bytes out, and what it wants next. Pure. Used by relay/inbound.c.
+ * 3030 (CHUNKING, BINARYMIME), 9422 (LIMITS), 3207 (STARTTLS), 4954 (AUTH PLAIN and LOGIN, never in clear), 3461 (DSN), 6531 (SMTPUTF8), 8689 (REQUIRETLS,
+ * under TLS), 6710 (MT-PRIORITY), 4865 (FUTURERELEASE), 2852 (DELIVERBY), and Postfix's XCLIENT. Bytes in, bytes out, and what it wants next. Pure. Used by relay/inbound.c.
  *
  * The caller's loop:
  *     while ((want = smtp_server_next(s, &in)) != SMTP_SERVER_READ) handle(want);
@@ -17,6 +18,7 @@
 
 #include "smtp/address.h"
 #include "core/buf.h"
+#include "core/wish.h"
 
 #define SMTP_SERVER_OUTPUT_FULL 16384   /* octets of output */
 
@@ -30,7 +32,13 @@ struct smtp_server_settings {           /* borrowed; must outlive the engine */
 	                                 * taken: a session that brings thousands is not ended for the odd one. 4xx are our trouble
 	                                 * and do not count. 0: no limit */
 	bool normalise_bare_lf;         /* bare LF becomes CRLF instead of being refused (named networks); ends commands too */
-	bool tls;                       /* the session is under TLS: "with ESMTPS" */
+	bool tls;                       /* the session begins under TLS (implicit) */
+	bool starttls;                  /* STARTTLS is offered, until it was done */
+	bool tls_required;              /* in clear only EHLO, HELO, NOOP, RSET, QUIT, STARTTLS: else 530 5.7.0 (RFC 3207 4) */
+	bool auth;                      /* AUTH is offered, under TLS */
+	bool auth_required;             /* MAIL before AUTH: 530 5.7.0 (RFC 4954 6), unless smtp_server_set_known() was told */
+	bool xclient;                   /* XCLIENT is offered and believed */
+	uint32_t hold_max_s;            /* the longest hold that FUTURERELEASE offers; 0: not offered */
 };
 
 enum smtp_server_want {
@@ -45,6 +53,10 @@ enum smtp_server_want {
 	SMTP_SERVER_ABANDON,    /* the transaction, begun when MAIL was accepted, ended without a message (RSET, EHLO, QUIT, a fault in
 	                         * the content): let go of what was collected; nothing to answer. Not after our own refusal at BEGIN
 	                         * or END, which ends it too */
+	SMTP_SERVER_STARTTLS,   /* send the output, start TLS, then call smtp_server_tls_done() once the handshake is through (failed: close). What is left of
+	                         * `in` came in clear and is dropped by both sides (CVE-2011-0411) */
+	SMTP_SERVER_LOGIN,      /* smtp_server_login() has a name and a password: accept or refuse; may take long: no octets are read meanwhile */
+	SMTP_SERVER_XCLIENT,    /* smtp_server_xclient() says who the client really is: accept (the session begins anew, with a greeting) or refuse */
 	SMTP_SERVER_CLOSE       /* send the output, then close */
 };
 
@@ -68,7 +80,35 @@ struct smtp_server_mail {
 	bool esmtp;                     /* EHLO was said */
 	const char *helo;               /* the client's EHLO or HELO argument, printable */
 	unsigned recipients;            /* accepted so far */
+	bool binary;                    /* BODY=BINARYMIME */
+	/* What MAIL asks for. Times are as the client gave them, since the engine has no clock: wish.hold_until_ms and by_ms are for the caller to fill in. */
+	struct sp_mail_wish wish;
+	uint64_t hold_for_s;            /* HOLDFOR=; 0: not said */
+	int64_t hold_until_s;           /* HOLDUNTIL=, Unix seconds; 0: not said */
+	int64_t by_s;                   /* BY=, seconds from now; may be negative (RFC 2852 4) */
 };
+/* At RCPT: what it asks for. */
+const struct sp_rcpt_wish *smtp_server_recipient_wish(const struct smtp_server *s);
+/* RFC 3848, 6531 4.3: "SMTP", "ESMTP", "ESMTPS", "ESMTPSA", "UTF8SMTPSA" ... for the Received field. */
+const char *smtp_server_with(const struct smtp_server *s);
+
+/* The handshake is through: what was learnt in clear is forgotten, EHLO is due again (RFC 3207 4.2). */
+void smtp_server_tls_done(struct smtp_server *s);
+/* The client is known without AUTH (its certificate, its address): auth_required is satisfied, and AUTH is still welcome. */
+void smtp_server_set_known(struct smtp_server *s);
+
+struct smtp_server_login {              /* lent until the answer; wiped then */
+	const char *mechanism;          /* "PLAIN", "LOGIN" */
+	const char *name;               /* who it is: authentication identity, UTF-8, no control characters */
+	const char *acting;             /* authorization identity; "" when it is the same */
+	struct sp_str password;         /* no NUL in it */
+};
+/* At LOGIN. Accepted: 235 2.7.0. Refused: 535 5.7.8 unless the reply says otherwise (454 4.7.0 when it could not be looked up). */
+const struct smtp_server_login *smtp_server_login(const struct smtp_server *s);
+
+/* At XCLIENT (Postfix's XCLIENT_README). NULL: not said; "": said to be unavailable. Printable. */
+struct smtp_server_xclient { const char *name, *addr, *port, *helo, *login, *proto, *destaddr, *destport; };
+const struct smtp_server_xclient *smtp_server_xclient(const struct smtp_server *s);
 const struct smtp_server_mail *smtp_server_mail(const struct smtp_server *s);
 
 /* Answers to a want. The reply is a whole one without CRLF, "250 2.0.0 Ok: queued as 0X3K9"; NULL: the engine's own words. It is

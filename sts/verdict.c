@@ -64,8 +64,10 @@ static enum sts_requirement requirement_of(enum sts_mode mode)
 	return STS_REQUIRE_NONE;
 }
 
-void sts_verdict_host(const struct sts_finding *f, const char *host, struct sts_demand *out)
+void sts_verdict_host(const struct sts_question *q, struct sts_demand *out)
 {
+	const struct sts_finding *f = q->finding;
+	const char *host = q->host;
 	*out = (struct sts_demand){ .require = STS_REQUIRE_NONE, .mode = STS_MODE_NONE };
 	snprintf(out->host, sizeof(out->host), "%s", host);
 	if (f->policy == NULL)
@@ -149,9 +151,10 @@ static void tell_clear(const struct sts_shown *shown, struct sp_fail *why)
 	why->permanent = false;
 }
 
-enum sts_decision sts_verdict_session(const struct sts_demand *d, const struct sts_shown *shown, struct sp_fail *why)
+enum sts_decision sts_verdict_session(const struct sts_demand *d, const struct sts_shown *shown, struct sts_result *out)
 {
-	*why = SP_FAIL_OK;
+	struct sp_fail *why = &out->why;
+	*out = (struct sts_result){ .why = SP_FAIL_OK };
 	if (sp_failed(&d->barred)) {
 		*why = d->barred;
 		return STS_REFUSE;

@@ -107,6 +107,9 @@ static void handle(struct session *s, enum smtp_server_want want)
 		sp_assert(s->open);
 		s->open = false;
 		break;
+	case SMTP_SERVER_STARTTLS:
+	case SMTP_SERVER_LOGIN:
+	case SMTP_SERVER_XCLIENT:
 	case SMTP_SERVER_CLOSE:
 		sp_assert(!s->open);
 		s->closed = true;

@@ -207,6 +207,9 @@ static void handle(struct play *p, enum smtp_server_want want)
 		note(p, sp_strdup("close"));
 		p->closed = true;
 		break;
+	case SMTP_SERVER_STARTTLS:
+	case SMTP_SERVER_LOGIN:
+	case SMTP_SERVER_XCLIENT:
 	case SMTP_SERVER_READ:
 		break;
 	}

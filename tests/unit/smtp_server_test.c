@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static const struct smtp_server_settings settings = { "relay.example.com", 1000000, 1000, 20, false, false };
+static const struct smtp_server_settings settings = { .hostname = "relay.example.com", .message_size = 1000000, .recipients = 1000, .errors = 20 };
 
 /* Until the next want that is not READ with nothing left, accepting what is asked. */
 static enum smtp_server_want run(struct smtp_server *s, struct sp_str *in)
@@ -26,6 +26,9 @@ static enum smtp_server_want run(struct smtp_server *s, struct sp_str *in)
 		case SMTP_SERVER_CONTENT:
 		case SMTP_SERVER_ABANDON:
 			break;
+		case SMTP_SERVER_STARTTLS:
+		case SMTP_SERVER_LOGIN:
+		case SMTP_SERVER_XCLIENT:
 		case SMTP_SERVER_READ:
 		case SMTP_SERVER_CLOSE:
 			return want;

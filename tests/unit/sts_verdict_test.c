@@ -53,7 +53,7 @@ static void test_hosts(void **state)
 		find(hosts[i].mode, &f);
 		struct sts_demand d;
 		memset(&d, 0x55, sizeof(d));
-		sts_verdict_host(&f, hosts[i].host, &d);
+		sts_verdict_host(&(struct sts_question){ .finding = &f, .host = hosts[i].host }, &d);
 		print_message("%s: want %s barred=%s counted=%s, got %s barred=%s counted=%s\n", hosts[i].label, sts_requirement_str(hosts[i].require),
 		              hosts[i].barred ? hosts[i].barred : "", hosts[i].counted ? hosts[i].counted : "",
 		              sts_requirement_str(d.require), d.barred.reason, d.counted.reason);
@@ -75,7 +75,7 @@ static void test_a_mismatch_is_explained(void **state)
 	struct sts_finding f;
 	find("enforce", &f);
 	struct sts_demand d;
-	sts_verdict_host(&f, "mx.other.example", &d);
+	sts_verdict_host(&(struct sts_question){ .finding = &f, .host = "mx.other.example" }, &d);
 	print_message("%s\n", d.barred.text);
 	assert_int_equal(d.barred.kind, SP_FAIL_POLICY);
 	assert_int_equal(d.barred.result, SP_RESULT_VALIDATION_FAILURE);
@@ -106,7 +106,7 @@ static void test_a_long_mismatch_fits(void **state)
 	memset(host, 'h', sizeof(host) - 1);
 	host[sizeof(host) - 1] = '\0';
 	struct sts_demand d;
-	sts_verdict_host(&f, host, &d);
+	sts_verdict_host(&(struct sts_question){ .finding = &f, .host = host }, &d);
 	print_message("%s\n", d.counted.text);
 	assert_string_equal(d.host, host);
 	assert_non_null(strstr(d.counted.text, "m2.aaa"));
@@ -246,11 +246,12 @@ static void test_sessions(void **state)
 		struct sts_finding f;
 		find(sessions[i].mode, &f);
 		struct sts_demand d;
-		sts_verdict_host(&f, sessions[i].host ? sessions[i].host : "mx1.example.com", &d);
+		sts_verdict_host(&(struct sts_question){ .finding = &f, .host = sessions[i].host ? sessions[i].host : "mx1.example.com" }, &d);
 		struct sts_shown shown = show(sessions[i].offered, sessions[i].seen);
-		struct sp_fail why;
-		memset(&why, 0x55, sizeof(why));
-		enum sts_decision got = sts_verdict_session(&d, &shown, &why);
+		struct sts_result told;
+		memset(&told, 0x55, sizeof(told));
+		enum sts_decision got = sts_verdict_session(&d, &shown, &told);
+		struct sp_fail why = told.why;
 		const char *result = sessions[i].result ? sessions[i].result : "none", *reason = sessions[i].reason ? sessions[i].reason : "";
 		print_message("%s: want %s %s %s, got %s %s %s (%s)\n", sessions[i].label, decisions[sessions[i].want], result, reason, decisions[got],
 		              sp_result_str(why.result), why.reason, why.text);
@@ -276,7 +277,7 @@ static void test_a_breach_keeps_the_evidence(void **state)
 	struct sts_finding f;
 	find("enforce", &f);
 	struct sts_demand d;
-	sts_verdict_host(&f, "mx1.example.com", &d);
+	sts_verdict_host(&(struct sts_question){ .finding = &f, .host = "mx1.example.com" }, &d);
 	static const struct { enum seen seen; int code; const char *esc, *text; } kept[] = {
 		{ REFUSED_FOR_GOOD, 554, "4.7.4", "STARTTLS was refused" },
 		{ EXPIRED, 0, "4.7.5", "it ended yesterday" },
@@ -285,8 +286,9 @@ static void test_a_breach_keeps_the_evidence(void **state)
 	};
 	for (size_t i = 0; i < SP_COUNT(kept); i++) {
 		struct sts_shown shown = show(OFFERED, kept[i].seen);
-		struct sp_fail why;
-		assert_int_equal(sts_verdict_session(&d, &shown, &why), STS_REFUSE);
+		struct sts_result told;
+		assert_int_equal(sts_verdict_session(&d, &shown, &told), STS_REFUSE);
+		struct sp_fail why = told.why;
 		print_message("want %d %s %s, got %d %s %s\n", kept[i].code, kept[i].esc, kept[i].text, why.code, why.esc, why.text);
 		assert_int_equal(why.code, kept[i].code);
 		assert_string_equal(why.esc, kept[i].esc);

@@ -1,0 +1,33 @@
+/* sts/rule.h - an operator's own rule for a domain: `domains` in the configuration. It is a floor under what the domain publishes; with `override` it takes
+ * the place of that, for a time. Pure. Made by relay/config_domains.c, used by sts/verdict.c. */
+#ifndef STS_RULE_H
+#define STS_RULE_H
+
+#include "core/str.h"
+
+#define STS_LEVELS(X) /* each proves more than the one before */ \
+	X(UNSET,   "")        /* the rule says nothing of TLS */ \
+	X(CLEAR,   "none")    /* no TLS at all: for a host whose TLS is broken */ \
+	X(MAY,     "may")     /* opportunistic */ \
+	X(ENCRYPT, "encrypt") /* TLS, whoever it is */ \
+	X(VERIFY,  "verify")  /* a certificate for the MX host, as under MTA-STS `enforce`; TLSA that matches is as good */ \
+	X(DANE,    "dane")    /* TLSA that matches, or nothing leaves */
+enum sts_level {
+#define X(name, text) STS_LEVEL_##name,
+	STS_LEVELS(X)
+#undef X
+};
+const char *sts_level_str(enum sts_level l);
+SP_NODISCARD bool sts_level_parse(struct sp_str s, enum sts_level *out);        /* not UNSET */
+
+enum sts_dane { STS_DANE_AUTO, STS_DANE_OFF, STS_DANE_REQUIRED };       /* delivery.dane: where there are TLSA records; never; no host without them */
+
+struct sts_rule {
+	const char *domain;             /* A-labels, lower case: the recipient domain, or the next hop's */
+	enum sts_level level;
+	bool override;                  /* lowers a published policy too: `until` and `reason` are given */
+	int64_t until_s;                /* Unix time: the rule has no force from then on; 0: it stays */
+	const char *reason;             /* printable; "" none */
+};
+
+#endif
