@@ -23,7 +23,7 @@ NOT_A_DISK = {"tmpfs", "ramfs"}
 
 def parse(argv):
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=(
-        "Measures strictpost against Postfix with postfix-mta-sts-resolver: same load, same sink, same disk."))
+        "Measures strictpost against Postfix with postfix-mta-sts-resolver, or with DANE: same load, same sink, same disk."))
     parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, *REPORTING], metavar="NAME",
                         help=f"only these, may be repeated: {', '.join([*SCENARIOS, *REPORTING])}")
     parser.add_argument("--system", action="append", choices=SYSTEMS, metavar="NAME",
@@ -117,7 +117,8 @@ class Bench:
         chosen = [replace(s, count=max(1, int(s.count * part))) for s in chosen]
         result = {"disk_sync_ms": meter.sync_ms(self.folder), "scenarios": {}, "met": True}
         show([f"disk: {file_system(self.folder)}, {result['disk_sync_ms']:.2f} ms to write and sync 4 KiB"])
-        self.internet = Internet(f"{self.folder}/internet", max((s.domains for s in chosen), default=0), self.progress)
+        domains = [max((s.domains for s in chosen if s.dane == dane), default=0) for dane in (False, True)]
+        self.internet = Internet(f"{self.folder}/internet", *domains, self.progress)
         if chosen and not self.options.no_rig:
             result["rig"] = self.rig()
             result["met"] &= table.rig_bar(result["rig"])[0]

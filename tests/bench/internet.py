@@ -1,13 +1,17 @@
 """The private internet of the benchmark: DNS, policy host and the MX hosts' certificates, from the laboratory.
 
 Domain number 7 is d0007.bench.test, with the MX host mx.d0007.bench.test at a loopback address of its own and a policy
-in `enforce`. n0007.bench.test is the same without a policy. One sink answers at all the addresses.
+in `enforce`. n0007.bench.test is the same without a policy. t0007.bench.example is in a signed zone and has TLSA records instead of a policy. One sink
+answers at all the addresses.
 """
 
+import hashlib
 import json
 import os
 import socket
 import subprocess
+
+from cryptography.hazmat.primitives import serialization
 
 from lab.authority import Authority
 from lab.ca import CertificateAuthority
@@ -16,13 +20,17 @@ from lab.process import Process
 from lab.resolver import Resolver
 from lab.world import policy_text
 
-PARENT = "bench.test"
+UNSIGNED, SIGNED = "bench.test", "bench.example"
 TTL = 3600
 AT_ONCE = 200               # domains in one DNS update
 
 
+def parent(prefix):
+    return SIGNED if prefix == "t" else UNSIGNED
+
+
 def domain(prefix, number):
-    return f"{prefix}{number:04d}.{PARENT}"
+    return f"{prefix}{number:04d}.{parent(prefix)}"
 
 
 def mx_address(number):
@@ -41,9 +49,10 @@ def prompt_acks():
 
 
 class Internet:
-    """Everything around the system under test but the sink. `progress` is told what is being done."""
+    """Everything around the system under test but the sink: so many domains with a policy, and so many with TLSA records. `progress` is told what is
+    being done."""
 
-    def __init__(self, folder, domains, progress):
+    def __init__(self, folder, domains, signed, progress):
         self.certs = f"{folder}/mx"
         self.servers = []
         os.makedirs(self.certs)
@@ -51,16 +60,20 @@ class Internet:
         progress("certificates")
         self.ca = CertificateAuthority(f"{folder}/ca")
         self.ca_file = self.ca.ca_file
-        self.key_file = self.ca.good("sink").key_file
+        sink = self.ca.good("sink")
+        self.cert_file, self.key_file = sink.cert_file, sink.key_file
+        self.tlsa = f"3 1 1 {key_digest(sink.cert)}"
         progress("DNS")
         self.dns = self._keep(Authority(f"{folder}/knot"))
         self._keep(Resolver(f"{folder}/unbound", self.dns))
         self.policies = self._keep(PolicyHost(f"{folder}/nginx", self.ca))
         # "No such record" is to be cached too, as on any resolver that mail is sent with.
-        self.dns.replace("test.", "SOA", [f"ns. lab. 2 3600 600 86400 {TTL}"], TTL)
-        for first in range(0, domains, AT_ONCE):
-            progress(f"domains {first}")
-            self._add(range(first, min(first + AT_ONCE, domains)))
+        for zone in ("test.", "example."):
+            self.dns.replace(zone, "SOA", [f"ns. lab. 2 3600 600 86400 {TTL}"], TTL)
+        for add, count in ((self._add, domains), (self._add_signed, signed)):
+            for first in range(0, count, AT_ONCE):
+                progress(f"domains {first}")
+                add(range(first, min(first + AT_ONCE, count)))
 
     def stop(self):
         while self.servers:
@@ -80,13 +93,28 @@ class Internet:
             self.policies.serve(name, policy_text("enforce", [f"mx.{name}"]))
         if 0 in numbers:
             records += self._host(domain("n", 0), 0)
-        self.dns.change("test.", lambda update: [update.add(f"{name}.", TTL, kind, value)
-                                                 for name, kind, value in records])
+        self._publish("test.", records)
+
+    def _add_signed(self, numbers):
+        records = []
+        for number in numbers:
+            name = domain("t", number)
+            records += self._host(name, number) + [(f"_25._tcp.mx.{name}", "TLSA", self.tlsa)]
+        self._publish("example.", records)
+
+    def _publish(self, zone, records):
+        self.dns.change(zone, lambda update: [update.add(f"{name}.", TTL, kind, value) for name, kind, value in records])
 
     def _host(self, name, number):
         certificate = self.ca.good(f"mx.{name}")
         os.symlink(certificate.cert_file, f"{self.certs}/mx.{name}.pem")
         return [(name, "MX", f"10 mx.{name}."), (f"mx.{name}", "A", mx_address(number))]
+
+
+def key_digest(certificate):
+    """What a TLSA record with selector 1 and matching type 1 holds of a certificate."""
+    key = certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(key).hexdigest()
 
 
 class Sink:
@@ -95,7 +123,7 @@ class Sink:
     def __init__(self, folder, program, internet):
         self.control = f"{folder}/sink.sock"
         self.process = Process([program, "--key", internet.key_file, "--certs", internet.certs,
-                                "--cert", f"{internet.certs}/mx.{domain('d', 0)}.pem",
+                                "--cert", internet.cert_file,
                                 "--control", self.control, "0.0.0.0:25"], f"{folder}/sink.log")
         self.process.ready(self._answers)
 

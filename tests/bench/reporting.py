@@ -11,13 +11,13 @@ import subprocess
 import time
 from dataclasses import dataclass, replace
 
-from bench.internet import PARENT, TTL
+from bench.internet import UNSIGNED, TTL
 from lab.process import NotReady
 from lab.relay import Relay
 
 MEMORY_BAR = 64             # MiB, resident, at the most
 AT_ONCE = 200               # records in one DNS update
-HOST = f"reports.{PARENT}"
+HOST = f"reports.{UNSIGNED}"
 DAY_S = 86400
 POLICY = "version: STSv1\nmode: testing\nmx: *.{domain}\nmax_age: 604800\n"
 
@@ -39,7 +39,7 @@ class Reporting:
         return replace(self, domains=max(1, int(self.domains * part)))
 
     def domain(self, number):
-        return f"{self.name}-{number:06d}.{PARENT}"
+        return f"{self.name}-{number:06d}.{UNSIGNED}"
 
     def wanted(self):
         """The domains that want their report."""
@@ -120,7 +120,7 @@ def measure(scenario, binary, folder, internet, sink, progress=lambda text: None
     progress(f"{scenario.name}: {scenario.domains} domains, {scenario.failures} rows each")
     sink.serve(HOST, internet.ca.good(HOST))
     publish(scenario, internet.dns, sink)
-    relay = Relay(folder, binary, internet.ca.ca_file, {"log": {"level": "warning"}, "report": {"organization": "Bench", "submitter": PARENT}})
+    relay = Relay(folder, binary, internet.ca.ca_file, {"log": {"level": "warning"}, "report": {"organization": "Bench", "submitter": UNSIGNED}})
     relay.start().stop()
     spool, day = f"{relay.config['state_dir']}/spool.db", yesterday()
     fill(spool, scenario, day)

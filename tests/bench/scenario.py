@@ -7,7 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from bench.internet import Sink, domain, mx_address
+from bench.internet import Sink, domain, mx_address, parent
 from bench.meter import Memory, SyncCounter, cpu_seconds
 from bench.systems import HOST, PORT
 
@@ -28,6 +28,11 @@ class Scenario:
     bar: float
     systems: tuple = ("postfix", "strictpost")
 
+    @property
+    def dane(self):
+        """Its domains have TLSA records and no policy."""
+        return self.prefix == "t"
+
 
 COUNTING = ("postfix", "strictpost", "uncounted")
 
@@ -36,6 +41,8 @@ SCENARIOS = {s.name: s for s in (
     Scenario("hundred", "100 domains under enforce, 4 KiB", 100, "d", 4 * KIB, 5000, 5),
     Scenario("thousand", "1000 domains under enforce, all cold, 4 KiB", 1000, "d", 4 * KIB, 5000, 3, COUNTING),
     Scenario("nopolicy", "1 domain without policy, 4 KiB", 1, "n", 4 * KIB, 5000, 5),
+    Scenario("dane-hundred", "100 domains with TLSA records, 4 KiB", 100, "t", 4 * KIB, 5000, 5),
+    Scenario("dane-thousand", "1000 domains with TLSA records, all cold, 4 KiB", 1000, "t", 4 * KIB, 5000, 3),
     Scenario("large", "1 domain under enforce, 1 MiB", 1, "d", MIB, 200, 3),
 )}
 
@@ -47,7 +54,8 @@ class Failed(Exception):
 def generate(tools, scenario, target, *more):
     """Starts the generator; its result is JSON on standard output."""
     return subprocess.Popen([f"{tools}/smtpgen", "--count", str(scenario.count), "--size", str(scenario.size),
-                             "--domains", str(scenario.domains), "--prefix", scenario.prefix, *more, target],
+                             "--domains", str(scenario.domains), "--prefix", scenario.prefix, "--suffix", parent(scenario.prefix),
+                             *more, target],
                             stdout=subprocess.PIPE, text=True)
 
 
@@ -73,7 +81,7 @@ def measure(system, scenario, internet, folder, options, progress):
     sink = Sink(folder, f"{options.tools}/smtpsink", internet)
     under_test = None
     try:
-        under_test = system(f"{folder}/{system.name}", internet.ca_file, syncs.environment, options)
+        under_test = system(f"{folder}/{system.name}", internet.ca_file, syncs.environment, options, scenario.dane)
         return put_through(under_test, sink, syncs, scenario, options, progress)
     except Failed as failure:
         raise Failed(f"{system.name}: {failure}\n{under_test.log_tail()}") from None

@@ -43,8 +43,7 @@ initial_destination_concurrency = {concurrency}
 default_destination_concurrency_limit = {concurrency}
 smtp_host_lookup = dns
 smtp_tls_CAfile = {ca_file}
-smtp_tls_security_level = may
-smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:postfix
+{security}
 smtp_tls_connection_reuse = yes
 smtp_tls_session_cache_database = btree:${{data_directory}}/smtp_scache
 smtp_connection_cache_on_demand = yes
@@ -52,6 +51,12 @@ smtp_connection_cache_time_limit = 10s
 smtp_connection_reuse_time_limit = 300s
 message_size_limit = 51200000
 """
+
+# What proves the next hop: the policy daemon, or TLSA records by way of the validating resolver.
+POSTFIX_STS = """smtp_tls_security_level = may
+smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:postfix"""
+POSTFIX_DANE = """smtp_tls_security_level = dane
+smtp_dns_support_level = dnssec"""
 
 POSTFIX_MASTER = """
 127.0.0.1:2525 inet n - n - - smtpd
@@ -90,40 +95,42 @@ default_zone: {strict_testing: false, timeout: 30}
 
 
 class Postfix:
-    """Debian's Postfix with Debian's postfix-mta-sts-resolver."""
+    """Debian's Postfix: with Debian's postfix-mta-sts-resolver, or with smtp_tls_security_level=dane and no daemon."""
 
     name = "postfix"
 
-    def __init__(self, folder, ca_file, environment, options):
+    def __init__(self, folder, ca_file, environment, options, dane):
         self.folder = folder
         for sub in ("etc", "queue"):
             os.makedirs(f"{folder}/{sub}")
         data = tempfile.mkdtemp(prefix="postfix-data.", dir=PRIVATE)
         os.chown(data, pwd.getpwnam("postfix").pw_uid, -1)
-        main = POSTFIX_MAIN.format(dir=folder, data=data, ca_file=ca_file, concurrency=options.concurrency)
+        main = POSTFIX_MAIN.format(dir=folder, data=data, ca_file=ca_file, concurrency=options.concurrency,
+                                    security=POSTFIX_DANE if dane else POSTFIX_STS)
         if options.log:
             main += f"maillog_file = {folder}/maillog\nmaillog_file_prefixes = {folder}\n"
         write(f"{folder}/etc/main.cf", main)
         write(f"{folder}/etc/master.cf", POSTFIX_MASTER)
         write(f"{folder}/daemon.yml", POLICY_DAEMON)
         shutil.copy("/etc/postfix/dynamicmaps.cf", f"{folder}/etc/")
-        self.daemon = Process(["mta-sts-daemon", "-c", f"{folder}/daemon.yml"], f"{folder}/daemon.log",
-                              env={**environment, "SSL_CERT_FILE": ca_file})
+        self.daemon = None if dane else Process(["mta-sts-daemon", "-c", f"{folder}/daemon.yml"], f"{folder}/daemon.log",
+                                                env={**environment, "SSL_CERT_FILE": ca_file})
         self.master = Process(["postfix", "-c", f"{folder}/etc", "start-fg"], f"{folder}/postfix.log", env=environment)
         wait_for_greeting(self.master, HOST, PORT)
 
     def roots(self):
-        return [self.daemon.pid, self.master.pid]
+        return [process.pid for process in (self.daemon, self.master) if process]
 
     def stop(self):
         """`start-fg` is a script in front of the master, which is the one to be told."""
         subprocess.run(["postfix", "-c", f"{self.folder}/etc", "stop"], check=False,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.master.wait()
-        self.daemon.stop()
+        if self.daemon:
+            self.daemon.stop()
 
     def log_tail(self):
-        return self.master.tail() + self.daemon.tail()
+        return self.master.tail() + (self.daemon.tail() if self.daemon else "")
 
 
 class Strictpost:
@@ -132,14 +139,14 @@ class Strictpost:
     name = "strictpost"
     reports = True
 
-    def __init__(self, folder, ca_file, environment, options):
+    def __init__(self, folder, ca_file, environment, options, dane):
         os.makedirs(f"{folder}/state", mode=0o700)
         write(f"{folder}/strictpost.yaml", dump({
             "hostname": "relay.example",
             "state_dir": f"{folder}/state",
             "listen": [{"address": f"{HOST}:{PORT}", "allow": ["127.0.0.0/8"]}],
             "tls": {"ca_file": ca_file},
-            "delivery": {"allow_private": ["127.0.0.0/8"]},
+            "delivery": {"allow_private": ["127.0.0.0/8"], **({"dane": "required"} if dane else {})},
             "admin": {"socket": f"{folder}/control.sock"},
             "report": {"enabled": self.reports},
         }))
