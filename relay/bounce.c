@@ -32,7 +32,7 @@ const char *bounce_destination(const struct config *c, const char *address, stru
 	const char *why;
 	if (!smtp_address_parse(sp_str_of(address), true, arena, &a, &why))
 		return sp_arena_strdup(arena, c->hostname);
-	return route_destination(c, &a, arena);
+	return route_destination(c, &(struct route_mail){ 0 }, &a, arena);
 }
 
 static struct queue_message *as_message(struct shard *s, uint64_t id, struct sp_buf *text)

@@ -167,10 +167,11 @@ static void add_recipient(struct inbound *in, const struct smtp_address *to)
 		in->recipient_cap = in->recipient_cap ? in->recipient_cap * 2 : 4;
 		in->recipients = sp_realloc(in->recipients, in->recipient_cap * sizeof(*in->recipients));
 	}
+	struct route_mail mail = { .sender = smtp_server_sender(in->engine), .wish = route_wish(&smtp_server_mail(in->engine)->wish) };
 	in->recipients[in->recipient_count] = (struct queue_recipient){
 		.n = (uint32_t)in->recipient_count,
 		.address = sp_arena_strdup(&in->arena, to->text),
-		.destination = route_destination(in->shard->config, to, &in->arena),
+		.destination = route_destination(in->shard->config, &mail, to, &in->arena),
 	};
 	in->recipient_count++;
 }

@@ -360,7 +360,8 @@ struct plan_making *plan_make(struct shard *s, const char *destination, bool fre
 	m->later = core_timer_new(s->loop, on_later, m);
 	core_timer_start(m->later, 0);
 	if (route_parse(destination, (uint16_t)s->config->delivery.port, &m->plan->arena, &m->target)) {
-		start(m, fresh);
+		if (route_in_force(s->config, &m->target, &m->plan->fail))
+			start(m, fresh);
 	} else {
 		sp_fail_set(&m->plan->fail, SP_FAIL_DNS, "'%s' is not a name that mail can go to", destination);
 		m->plan->fail.permanent = true;

@@ -140,14 +140,17 @@ static void to_memory(struct outgoing *o)
 static bool address(struct outgoing *o, const char *to)
 {
 	const struct config *c = o->endpoint->attempt->config;
-	struct smtp_address parsed;
+	struct smtp_address parsed, from;
+	struct route_mail mail = { .report = true };
 	char name[QUEUE_ID_TEXT];
 	const char *why;
 	if (!smtp_address_parse(sp_str_of(to), false, &o->arena, &parsed, &why)) {
 		fail(o, why);
 		return false;
 	}
-	o->recipient = (struct queue_recipient){ .address = parsed.text, .destination = route_report_destination(c, &parsed, &o->arena) };
+	if (smtp_address_parse(sp_str_of(config_report_identity(c)->contact), true, &o->arena, &from, &why))
+		mail.sender = &from;
+	o->recipient = (struct queue_recipient){ .address = parsed.text, .destination = route_destination(c, &mail, &parsed, &o->arena) };
 	o->mailed = (struct rpt_endpoint){ .uri = o->endpoint->rua->uri, .state = RPT_ENDPOINT_MAILED, .at_s = core_clock_wall_s(), .message = o->id,
 	                                   .text = sp_arena_printf(&o->arena, "in the spool as %s", queue_id_str(o->id, name)) };
 	return true;

@@ -39,11 +39,17 @@ static void check_routes(const struct config *c)
 	struct sp_arena arena = SP_ARENA_EMPTY;
 	for (size_t i = 0; i < c->routes.count; i++) {
 		const struct config_route *r = &c->routes.items[i];
-		struct smtp_address to = { .text = "", .local = "", .domain = r->domain };
+		const char *at = r->sender ? strrchr(r->sender, '@') : NULL;
+		struct smtp_address to = { .text = "", .local = "", .domain = r->domain ? r->domain : "b.example" };
+		struct smtp_address from = { .text = "a@b", .local = at ? sp_arena_dup(&arena, sp_str_make(r->sender, (size_t)(at - r->sender))) : "",
+		                             .domain = at ? at + 1 : r->sender };
+		struct route_mail mail = { .sender = r->sender ? &from : NULL };
 		struct route_target target;
-		bool ok = route_parse(route_destination(c, &to, &arena), 1, &arena, &target);
+		struct sp_fail why;
+		bool ok = route_parse(route_destination(c, &mail, &to, &arena), 1, &arena, &target);
 		sp_assert(ok && target.kind == ROUTE_HOST && target.port == r->via_port);
 		sp_assert((target.host == NULL) == (r->via_host[0] == '['));
+		sp_assert(route_config(c, &target) && route_in_force(c, &target, &why));
 	}
 	sp_arena_clear(&arena);
 }

@@ -30,7 +30,10 @@ static const char *describe(bool ok, const struct route_target *t, struct sp_are
 	char text[SP_ADDR_TEXT];
 	if (!ok)
 		return "no destination";
-	const char *policy = sp_arena_printf(arena, "%s%s", t->policy_domain ? t->policy_domain : "-", t->report ? " report" : "");
+	static const char *const wishes[] = { [STS_WISH_NONE] = "", [STS_WISH_REQUIRE_TLS] = " requiretls", [STS_WISH_TLS_OPTIONAL] = " tls-optional" };
+	const char *policy = sp_arena_printf(arena, "%s%s%s%s%s%s%s", t->policy_domain ? t->policy_domain : "-", t->user ? " as=" : "",
+	                                     t->user ? t->user : "", t->source ? " from=" : "", t->source ? t->source : "", wishes[t->wish],
+	                                     t->report ? " report" : "");
 	switch (t->kind) {
 	case ROUTE_DOMAIN:
 		return sp_arena_printf(arena, "domain %s:%u policy=%s", t->host, t->port, policy);
@@ -74,7 +77,7 @@ static const struct { const char *label, *routes, *to, *destination, *meaning; }
 static void check_report(const struct config *c, const struct smtp_address *to, const char *mail, const struct route_target *t, struct sp_arena *arena)
 {
 	struct route_target r;
-	const char *name = route_report_destination(c, to, arena);
+	const char *name = route_destination(c, &(struct route_mail){ .report = true }, to, arena);
 	assert_string_equal(name, sp_arena_printf(arena, "%s/report", mail));
 	assert_true(route_parse(name, SMTP, arena, &r));
 	assert_true(r.report && !t->report);
@@ -99,7 +102,7 @@ static void test_recipients(void **state)
 		const char *why;
 		if (*recipients[i].to)
 			assert_true(smtp_address_parse(sp_str_of(recipients[i].to), false, &arena, &to, &why));
-		const char *got = route_destination(c, &to, &arena);
+		const char *got = route_destination(c, &(struct route_mail){ 0 }, &to, &arena);
 		struct route_target target;
 		bool ok = route_parse(got, SMTP, &arena, &target);
 		const char *meaning = describe(ok, &target, &arena);
@@ -137,6 +140,28 @@ static const struct { const char *label, *name, *want; } names[] = {    /* the d
 	{ "the mark in upper case", "example.com/REPORT", "no destination" },
 	{ "another mark", "example.com/reports", "no destination" },
 	{ "the mark before the port", "example.com/report:25", "no destination" },
+	{ "REQUIRETLS", "example.com/requiretls", "domain example.com:2625 policy=example.com requiretls" },
+	{ "TLS-Required: No", "example.com/tls-optional", "domain example.com:2625 policy=example.com tls-optional" },
+	{ "an account", "mx.example.com:587/as=app@example.com", "host mx.example.com:587 policy=mx.example.com as=app@example.com" },
+	{ "an account in other octets", "mx.example.com:587/as=a%2Fb%25%20%C3%BC", "host mx.example.com:587 policy=mx.example.com as=a/b% \xc3\xbc" },
+	{ "a source", "example.com/from=bulk-1", "domain example.com:2625 policy=example.com from=bulk-1" },
+	{ "all of them", "[192.0.2.1]:465/as=u/from=s/requiretls", "host 192.0.2.1:465 policy=- as=u from=s requiretls" },
+	{ "all of them, for reports", "mx.example:465/as=u/from=s/report", "host mx.example:465 policy=- as=u from=s report" },
+	{ "an account for a domain", "example.com/as=u", "no destination" },
+	{ "an account for a literal", "[192.0.2.1]/as=u", "no destination" },
+	{ "an account without a name", "mx.example.com:587/as=", "no destination" },
+	{ "an account that is cut", "mx.example.com:587/as=a%2", "no destination" },
+	{ "NUL in an account", "mx.example.com:587/as=a%00b", "no destination" },
+	{ "an escape nobody writes", "mx.example.com:587/as=%61", "no destination" },
+	{ "an escape in lower case", "mx.example.com:587/as=%c3%bc", "no destination" },
+	{ "a blank in an account", "mx.example.com:587/as=a b", "no destination" },
+	{ "a source without a name", "example.com/from=", "no destination" },
+	{ "marks out of order", "mx.example.com:587/from=s/as=u", "no destination" },
+	{ "two accounts", "mx.example.com:587/as=u/as=v", "no destination" },
+	{ "two wishes", "example.com/requiretls/tls-optional", "no destination" },
+	{ "a wish and reports", "example.com/requiretls/report", "no destination" },
+	{ "a wish before the source", "example.com/requiretls/from=s", "no destination" },
+	{ "a slash at the end", "example.com/", "no destination" },
 	{ "a domain called report", "report", "domain report:2625 policy=report" },
 	{ "empty", "", "no destination" },
 	{ "a dot", ".", "no destination" },
@@ -196,7 +221,7 @@ static void test_what_a_route_names_reads_back(void **state)
 		snprintf(route, sizeof(route), "{domain: \"*\", via: %s}", vias[i]);
 		struct config *c = configure(route);
 		struct smtp_address to = { .text = "a@b.example", .local = "a", .domain = "b.example" };
-		const char *first = route_destination(c, &to, &arena);
+		const char *first = route_destination(c, &(struct route_mail){ 0 }, &to, &arena);
 		struct route_target target;
 		bool ok = route_parse(first, SMTP, &arena, &target);
 		assert_true(ok);
@@ -209,12 +234,110 @@ static void test_what_a_route_names_reads_back(void **state)
 		config_print(c, &text);
 		struct config *again = config_parse(sp_buf_str(&text), "t", &problems);
 		assert_non_null(again);
-		const char *second = route_destination(again, &to, &arena);
+		const char *second = route_destination(again, &(struct route_mail){ 0 }, &to, &arena);
 		print_message("via %s: %s, %s\n", vias[i], first, second);
 		assert_string_equal(first, second);
 		config_unref(c);
 		config_unref(again);
 		sp_buf_clear(&text);
+		sp_arena_clear(&arena);
+	}
+}
+
+/* ---- senders, accounts, sources ---- */
+
+static struct config_route by_sender[] = {
+	{ .sender = (char[]){ "corp.example" }, .via_host = (char[]){ "out.corp.example" }, .via_port = 587, .user = (char[]){ "corp" } },
+	{ .sender = (char[]){ "News@corp.example" }, .via_host = (char[]){ "bulk.example" }, .via_port = 465, .user = (char[]){ "a b" }, .implicit_tls = true },
+	{ .domain = (char[]){ "four.example" }, .via_host = (char[]){ "[192.0.2.1]" }, .via_port = 465 },
+	{ .domain = (char[]){ "six.example" }, .via_host = (char[]){ "out.corp.example" }, .via_port = 587 },
+};
+static char *bulk_senders[] = { (char[]){ "news@corp.example" }, (char[]){ "bulk.example" } };
+static char *corp_senders[] = { (char[]){ "corp.example" } };
+static struct config_source from_many[] = {
+	{ .name = (char[]){ "corp" }, .senders = corp_senders, .sender_count = 1 },
+	{ .name = (char[]){ "rest" } },
+	{ .name = (char[]){ "bulk" }, .senders = bulk_senders, .sender_count = 2 },
+};
+static const struct config many = {
+	.hostname = (char[]){ "relay.example.com" },
+	.routes = { .items = by_sender, .count = SP_COUNT(by_sender) }, .sources = { .items = from_many, .count = SP_COUNT(from_many) },
+};
+
+static const struct { const char *label, *sender, *to; enum sts_wish wish; const char *want, *called, *source; bool implicit; } by[] = {
+	{ "another sender", "a@example.net", "b@example.com", STS_WISH_NONE, "example.com", "example.com", "rest", false },
+	{ "the null path has no sender", "", "b@example.com", STS_WISH_NONE, "example.com", "example.com", "rest", false },
+	{ "a sender's domain", "a@corp.example", "b@example.com", STS_WISH_NONE,
+	  "out.corp.example:587/as=corp/from=corp", "out.corp.example:587 (as corp, from corp)", "corp", false },
+	{ "a sender's route comes before the recipient's", "a@corp.example", "b@four.example", STS_WISH_NONE,
+	  "out.corp.example:587/as=corp/from=corp", "out.corp.example:587 (as corp, from corp)", "corp", false },
+	{ "an address comes before its domain", "news@CORP.example", "b@example.com", STS_WISH_NONE,
+	  "bulk.example:465/as=a%20b/from=bulk", "bulk.example:465 (as a b, from bulk)", "bulk", true },
+	{ "not a subdomain of the sender's", "a@x.corp.example", "b@example.com", STS_WISH_NONE, "example.com", "example.com", "rest", false },
+	{ "a source without a route", "a@bulk.example", "b@example.com", STS_WISH_NONE, "example.com/from=bulk", "example.com (from bulk)", "bulk", false },
+	{ "REQUIRETLS", "a@example.net", "b@example.com", STS_WISH_REQUIRE_TLS, "example.com/requiretls", "example.com (REQUIRETLS)", "rest", false },
+	{ "TLS-Required: No", "a@example.net", "b@example.com", STS_WISH_TLS_OPTIONAL,
+	  "example.com/tls-optional", "example.com (TLS-Required: No)", "rest", false },
+	{ "all at once", "a@corp.example", "b@example.com", STS_WISH_REQUIRE_TLS,
+	  "out.corp.example:587/as=corp/from=corp/requiretls", "out.corp.example:587 (as corp, from corp, REQUIRETLS)", "corp", false },
+	{ "the same host without the account", "a@example.net", "b@six.example", STS_WISH_NONE, "out.corp.example:587", "out.corp.example:587", "rest", false },
+	{ "STARTTLS on 465, as the route says", "a@example.net", "b@four.example", STS_WISH_NONE, "[192.0.2.1]:465", "[192.0.2.1]:465", "rest", false },
+};
+
+static void test_senders(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(by); i++) {
+		struct sp_arena arena = SP_ARENA_EMPTY;
+		struct smtp_address from = { .text = "" }, to;
+		struct route_mail mail = { .sender = &from, .wish = by[i].wish };
+		struct route_target t;
+		struct sp_fail why;
+		const char *fault;
+		bool parsed = (*by[i].sender == '\0' || smtp_address_parse(sp_str_of(by[i].sender), false, &arena, &from, &fault)) &&
+		              smtp_address_parse(sp_str_of(by[i].to), false, &arena, &to, &fault);
+		assert_true(parsed);
+		const char *got = route_destination(&many, &mail, &to, &arena);
+		print_message("%s: want %s, got %s (%s)\n", by[i].label, by[i].want, got, route_label(got, &arena));
+		assert_string_equal(got, by[i].want);
+		assert_string_equal(route_label(got, &arena), by[i].called);
+		parsed = route_parse(got, SMTP, &arena, &t);
+		assert_true(parsed);
+		assert_int_equal(t.wish, by[i].wish);
+		assert_string_equal(route_source(&many, &t)->name, by[i].source);
+		assert_int_equal(route_implicit_tls(&many, &t), by[i].implicit);
+		assert_true(route_in_force(&many, &t, &why));
+		mail.wish = STS_WISH_NONE;
+		assert_string_equal(route_wished(route_destination(&many, &mail, &to, &arena), by[i].wish, &arena), by[i].want);
+		sp_arena_clear(&arena);
+	}
+}
+
+static const struct { const char *label, *name, *reason; bool implicit; } gone[] = {
+	{ "a domain", "example.com", NULL, false },
+	{ "a next hop that has no route any more", "old.example:25", NULL, false },
+	{ "RFC 8314: TLS at once on 465", "old.example:465", NULL, true },
+	{ "never without its account", "out.corp.example:587/as=former", "route-gone", false },
+	{ "never with the account of another port", "out.corp.example:25/as=corp", "route-gone", false },
+	{ "never from another address", "example.com/from=former", "source-gone", false },
+	{ "the account is there", "out.corp.example:587/as=corp/from=bulk/report", NULL, false },
+};
+
+static void test_what_is_gone_holds_its_mail(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(gone); i++) {
+		struct sp_arena arena = SP_ARENA_EMPTY;
+		struct route_target t;
+		struct sp_fail why = SP_FAIL_OK;
+		bool parsed = route_parse(gone[i].name, SMTP, &arena, &t);
+		assert_true(parsed);
+		bool ok = route_in_force(&many, &t, &why);
+		print_message("%s: %s\n", gone[i].label, ok ? "in force" : why.text);
+		assert_int_equal(ok, gone[i].reason == NULL);
+		assert_string_equal(why.reason, gone[i].reason ? gone[i].reason : "");
+		assert_false(why.permanent);
+		assert_int_equal(route_implicit_tls(&many, &t), gone[i].implicit);
 		sp_arena_clear(&arena);
 	}
 }
@@ -225,6 +348,8 @@ int main(void)
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_what_a_route_names_reads_back),
+		cmocka_unit_test(test_senders),
+		cmocka_unit_test(test_what_is_gone_holds_its_mail),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
