@@ -94,7 +94,8 @@ void delivery_send_body(struct delivery_state *y)
 		give_piece(y, sp_str_make(all.p + y->body_at, sp_min(PIECE_MAX, all.len - y->body_at)));
 }
 
-static void settle(struct delivery_state *y, const struct sp_fail *fails, const char *reply)
+/* `r`: what the engine says of the transaction; NULL: there was none, or it says nothing of these failures. */
+static void settle(struct delivery_state *y, const struct sp_fail *fails, const struct smtp_client_results *r)
 {
 	char word[64];
 	const struct core_tls_peer *peer = y->conn ? core_conn_tls_peer(y->conn) : NULL;
@@ -104,7 +105,8 @@ static void settle(struct delivery_state *y, const struct sp_fail *fails, const 
 	struct settle_facts facts = {
 		.mx = y->host->label, .addr = &y->addr, .policy = delivery_policy_word(y, word),
 		.tls = y->shown.encrypted && peer ? peer->version : NULL, .cipher = y->shown.encrypted && peer ? peer->cipher : NULL,
-		.cert = delivery_cert_word(y), .reply = reply,
+		.cert = delivery_cert_word(y), .reply = r ? r->reply : NULL,
+		.dsn = r && r->dsn, .by_dropped = r && r->by_dropped,
 		.connect_ms = y->first_job ? (int64_t)(y->opened_ms - y->began_ms) : 0,
 		.tls_ms = y->first_job ? (int64_t)(y->proven_ms - y->opened_ms) : 0,
 		.transfer_ms = (int64_t)(now - y->job_ms),
@@ -147,5 +149,5 @@ void delivery_take_result(struct delivery_state *y)
 	if (!r->site)
 		destination_works(y->pub.dest);
 	y->messages++;
-	settle(y, r->recipients, r->reply);
+	settle(y, r->recipients, r);
 }

@@ -18,6 +18,8 @@ struct settle_facts {
 	const char *reply;                      /* the peer's last word, printable */
 	int64_t queue_ms, connect_ms, tls_ms, transfer_ms;
 	bool waited;                            /* no attempt of its own: it waited for the destination */
+	bool dsn;                               /* the next hop has DSN, and so the duty to notify; false: a "relayed" notice is ours (RFC 3461 5.2.2) */
+	bool by_dropped;                        /* it has no DELIVERBY, and does not know of BY=...;N (RFC 2852 4.1.4.2) */
 };
 
 /* `fails`: one a recipient of `job`, not failed() for delivered. The job is in d->inflight; settle calls destination_settled() in the end. `account`: what its

@@ -114,6 +114,8 @@ struct smtp_client_results {
 	                                 * policy text is not: only 421 and breakage) */
 	unsigned messages;              /* delivered on this session so far */
 	bool dsn;                       /* the peer took over the duty to notify (DSN was offered): no "relayed" notice from us (RFC 3461 5.2.2) */
+	bool by_dropped;                /* BY=...;N was not said, since the peer has no DELIVERBY: nobody behind us watches the time, so the sender is owed a
+	                                 * "relayed" notice (RFC 2852 4.1.4.2), where there was a delivery */
 };
 const struct smtp_client_results *smtp_client_results(const struct smtp_client *c);
 

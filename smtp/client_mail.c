@@ -91,6 +91,8 @@ void transaction_publish(struct smtp_client *c)
 		.uncertain = t->uncertain,
 		.site = t->site,
 		.messages = c->messages,
+		.dsn = c->ext.dsn,
+		.by_dropped = t->by_dropped,
 	};
 }
 

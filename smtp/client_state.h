@@ -71,7 +71,7 @@ struct transaction {
 	struct sp_buf held;
 
 	struct sp_buf reply;            /* the last one, printable */
-	bool uncertain, site;
+	bool uncertain, site, by_dropped;       /* as in struct smtp_client_results */
 };
 
 struct smtp_client {
