@@ -116,7 +116,7 @@ static void unknown_key(struct conf_reader *r, yaml_node_t *key, const char *pat
 		last = name;
 	}
 	if (*path == '\0')
-		sp_buf_adds(&known, " listen routes dkim");
+		conf_lists_names(&known);
 	conf_problem(r, key, "there is no key '%.*s'%s%s; known here:%s", SP_STR_ARG(conf_shown(conf_scalar(key))), *path ? " in " : "", path,
 	             sp_buf_cstr(&known));
 	sp_buf_clear(&known);

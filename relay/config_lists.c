@@ -131,3 +131,9 @@ void conf_lists_print_rows(struct sp_buf *out)
 		for (const struct conf_help *h = lists[i]->help; h->key; h++)
 			sp_buf_printf(out, "%-32s %-10s %-28s %s\n", h->key, h->type, h->def, h->text);
 }
+
+void conf_lists_names(struct sp_buf *out)
+{
+	for (size_t i = 0; i < SP_COUNT(lists); i++)
+		sp_buf_printf(out, " %s", lists[i]->name);
+}

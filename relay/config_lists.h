@@ -54,6 +54,7 @@ SP_NODISCARD bool conf_lists_read(struct conf_reader *r, struct sp_str key, yaml
 void conf_lists_finish(struct conf_reader *r);
 void conf_lists_clear(struct config *c);
 void conf_lists_print(const struct config *c, struct sp_buf *out);
+void conf_lists_names(struct sp_buf *out);      /* " listen routes ...", for texts */
 void conf_lists_print_rows(struct sp_buf *out);
 
 #endif

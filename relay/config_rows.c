@@ -57,6 +57,10 @@ const struct conf_row conf_rows[] = {
 	{ "delivery.allow_private", CONF_NETS, AT(delivery.allow_private), "", 0, 0, NULL,
 	  "networks that an MX or policy host may be in although they are not public" },
 	{ "delivery.concurrency", CONF_INT, AT(delivery.concurrency), "20", 1, 1000, NULL, "sessions at once to a destination" },
+	{ "delivery.host_concurrency", CONF_INT, AT(delivery.host_concurrency), "20", 1, 1000, NULL,
+	  "sessions at once to one address, of all destinations that share it" },
+	{ "delivery.sessions", CONF_INT, AT(delivery.sessions), "1000", 1, 100000, NULL, "outbound sessions at once, in all" },
+	{ "delivery.rate", CONF_RATE, AT(delivery.rate), "0", 0, 0, NULL, "messages to each destination, such as 100/1m; 0: no limit" },
 	{ "delivery.messages_per_session", CONF_INT, AT(delivery.messages_per_session), "100", 1, 100000, NULL, "then the session ends" },
 	{ "delivery.expire", CONF_DURATION, AT(delivery.expire_ms), "5d", 1 * SECOND, 60 * DAY, NULL, "then a message bounces (RFC 5321 4.5.4.1: 4 to 5 days)" },
 	{ "delivery.delay_notice", CONF_DURATION, AT(delivery.delay_notice_ms), "4h", 0, 60 * DAY, NULL, "the sender is told of a delay after this; 0: never" },
@@ -113,7 +117,7 @@ const char *conf_type_str(enum conf_type t)
 {
 	static const char *const names[] = {
 		[CONF_STRING] = "text", [CONF_INT] = "number", [CONF_SIZE] = "size", [CONF_DURATION] = "duration", [CONF_BOOL] = "yes/no",
-		[CONF_FLOAT] = "number", [CONF_WORD] = "word", [CONF_NETS] = "networks", [CONF_ADDRS] = "addresses",
+		[CONF_FLOAT] = "number", [CONF_RATE] = "rate", [CONF_WORD] = "word", [CONF_NETS] = "networks", [CONF_ADDRS] = "addresses",
 	};
 	return names[t];
 }
@@ -207,6 +211,15 @@ static bool set_string(struct config *c, const struct conf_row *row, struct sp_s
 	return true;
 }
 
+static bool set_rate(struct config *c, const struct conf_row *row, struct sp_str text, struct sp_buf *why)
+{
+	struct config_rate *rate = member(c, row);
+	if (config_rate(text, &rate->count, &rate->per_ms))
+		return true;
+	sp_buf_printf(why, "%s: '%.*s' is not a rate such as 100/1m, nor 0 for no limit", row->path, SP_STR_ARG(conf_shown(text)));
+	return false;
+}
+
 bool conf_set(struct config *c, const struct conf_row *row, struct sp_str text, struct sp_buf *why)
 {
 	switch (row->type) {
@@ -225,6 +238,8 @@ bool conf_set(struct config *c, const struct conf_row *row, struct sp_str text, 
 			return true;
 		sp_buf_printf(why, "%s: '%.*s' is neither yes nor no", row->path, SP_STR_ARG(conf_shown(text)));
 		return false;
+	case CONF_RATE:
+		return set_rate(c, row, text, why);
 	case CONF_NETS:
 	case CONF_ADDRS:
 		break;
@@ -402,6 +417,11 @@ void conf_print(const struct config *c, const struct conf_row *row, struct sp_bu
 		break;
 	case CONF_WORD:
 		sp_buf_printf(out, "\"%s\"", row->words[*(const int64_t *)at - row->min]);
+		break;
+	case CONF_RATE:
+		sp_buf_addc(out, '"');
+		config_print_rate(((const struct config_rate *)at)->count, ((const struct config_rate *)at)->per_ms, out);
+		sp_buf_addc(out, '"');
 		break;
 	case CONF_NETS:
 		conf_nets_print(at, out);

@@ -5,7 +5,7 @@
 
 #include "relay/config.h"
 
-enum conf_type { CONF_STRING, CONF_INT, CONF_SIZE, CONF_DURATION, CONF_BOOL, CONF_FLOAT, CONF_WORD, CONF_NETS, CONF_ADDRS };
+enum conf_type { CONF_STRING, CONF_INT, CONF_SIZE, CONF_DURATION, CONF_BOOL, CONF_FLOAT, CONF_WORD, CONF_NETS, CONF_ADDRS, CONF_RATE };
 
 struct conf_row {
 	const char *path;               /* "limits.message_size" */

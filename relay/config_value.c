@@ -4,6 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define RATE_COUNT_MAX 1000000000
+#define RATE_MS_MAX (INT64_C(30) * 86400 * 1000)
+
 struct unit { const char *suffix; int64_t factor; };
 
 static const struct unit durations[] = {
@@ -77,6 +80,20 @@ bool config_float(struct sp_str s, double *out)
 	return true;
 }
 
+bool config_rate(struct sp_str s, int64_t *count, int64_t *per_ms)
+{
+	uint64_t n;
+	struct sp_str number = sp_take_until(&s, '/');
+	if (sp_str_number(number, 0, 0, &n) && s.len == 0) {
+		*count = *per_ms = 0;
+		return true;
+	}
+	if (!sp_str_number(number, 1, RATE_COUNT_MAX, &n) || !config_duration(s, per_ms) || *per_ms < 1 || *per_ms > RATE_MS_MAX)
+		return false;
+	*count = (int64_t)n;
+	return true;
+}
+
 static void print_with_unit(int64_t n, const struct unit *units, size_t count, struct sp_buf *out)
 {
 	for (size_t i = count; i-- > 0;) {
@@ -107,4 +124,13 @@ void config_print_float(double d, struct sp_buf *out)
 	if (text[len - 1] == '.')
 		len--;
 	sp_buf_add(out, sp_str_make(text, len));
+}
+
+void config_print_rate(int64_t count, int64_t per_ms, struct sp_buf *out)
+{
+	sp_buf_printf(out, "%" PRId64, count);
+	if (count > 0) {
+		sp_buf_addc(out, '/');
+		config_print_duration(per_ms, out);
+	}
 }

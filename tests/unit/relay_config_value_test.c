@@ -55,6 +55,43 @@ static const struct { const char *label, *text; int64_t want; } sizes[] = {
 	{ "duration", "5m0", REFUSED },
 };
 
+static const struct { const char *label, *text; int64_t want, per_ms; const char *printed; } rates[] = {
+	{ "a minute", "100/1m", 100, 60000, "100/1m" },
+	{ "seconds without a unit", "1/10", 1, 10000, "1/10s" },
+	{ "no limit", "0", 0, 0, "0" },
+	{ "none in a time", "0/1m", REFUSED, 0, NULL },
+	{ "no time", "100/0s", REFUSED, 0, NULL },
+	{ "no number", "/1m", REFUSED, 0, NULL },
+	{ "a number alone", "100", REFUSED, 0, NULL },
+	{ "a unit alone", "100/m", REFUSED, 0, NULL },
+	{ "the time is too long", "1/31d", REFUSED, 0, NULL },
+	{ "too many", "1000000001/1m", REFUSED, 0, NULL },
+	{ "a sign", "+1/1m", REFUSED, 0, NULL },
+	{ "blanks", "100 / 1m", REFUSED, 0, NULL },
+	{ "two slashes", "100/1/1m", REFUSED, 0, NULL },
+	{ "empty", "", REFUSED, 0, NULL },
+};
+
+static void test_rates(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(rates); i++) {
+		int64_t count = 7, per_ms = 7;
+		bool ok = config_rate(sp_str_of(rates[i].text), &count, &per_ms);
+		print_message("%s: '%s'\n", rates[i].label, rates[i].text);
+		assert_int_equal(ok, rates[i].want != REFUSED);
+		if (!ok)
+			continue;
+		struct sp_buf out;
+		sp_buf_init(&out, 64);
+		config_print_rate(count, per_ms, &out);
+		assert_int_equal(count, rates[i].want);
+		assert_int_equal(per_ms, rates[i].per_ms);
+		assert_string_equal(sp_buf_cstr(&out), rates[i].printed);
+		sp_buf_clear(&out);
+	}
+}
+
 static void check_number(const char *label, bool ok, int64_t got, int64_t want)
 {
 	if (!ok)
@@ -192,6 +229,7 @@ static void test_print(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_bools),
