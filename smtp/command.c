@@ -298,6 +298,7 @@ const char *smtp_command_parse(struct sp_str line, struct sp_arena *arena, struc
 	case SMTP_VERB_DATA:
 	case SMTP_VERB_RSET:
 	case SMTP_VERB_QUIT:
+	case SMTP_VERB_STARTTLS:                /* RFC 3207 4 */
 		return parse_nothing(rest);
 	case SMTP_VERB_VRFY:
 		return rest.len > 0 ? NULL : "501 5.5.4 Say VRFY address";
@@ -305,7 +306,6 @@ const char *smtp_command_parse(struct sp_str line, struct sp_arena *arena, struc
 	case SMTP_VERB_HELP:
 		return NULL;
 	case SMTP_VERB_EXPN:
-	case SMTP_VERB_STARTTLS:
 	case SMTP_VERB_AUTH:
 		return "502 5.5.1 Not offered here";                    /* RFC 5321 4.2.4 */
 	case SMTP_VERB_HTTP:

@@ -17,8 +17,8 @@
 	X(VRFY, "VRFY") \
 	X(HELP, "HELP") \
 	X(QUIT, "QUIT") \
-	X(EXPN, "EXPN")         /* from here on: known, and not offered */ \
 	X(STARTTLS, "STARTTLS") \
+	X(EXPN, "EXPN")         /* from here on: known, and not offered */ \
 	X(AUTH, "AUTH")
 
 enum smtp_verb {

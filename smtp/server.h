@@ -53,8 +53,9 @@ enum smtp_server_want {
 	SMTP_SERVER_ABANDON,    /* the transaction, begun when MAIL was accepted, ended without a message (RSET, EHLO, QUIT, a fault in
 	                         * the content): let go of what was collected; nothing to answer. Not after our own refusal at BEGIN
 	                         * or END, which ends it too */
-	SMTP_SERVER_STARTTLS,   /* send the output, start TLS, then call smtp_server_tls_done() once the handshake is through (failed: close). What is left of
-	                         * `in` came in clear and is dropped by both sides (CVE-2011-0411) */
+	SMTP_SERVER_STARTTLS,   /* send the output, start TLS, then call smtp_server_tls_done() once the handshake is through. What is left of `in` came in
+	                         * clear: it was dropped from there, and what the caller holds behind it is to be dropped too (CVE-2011-0411). The
+	                         * handshake failed, or must not be waited for: close; smtp_server_next() instead wants CLOSE, and says nothing */
 	SMTP_SERVER_LOGIN,      /* smtp_server_login() has a name and a password: accept or refuse; may take long: no octets are read meanwhile */
 	SMTP_SERVER_XCLIENT,    /* smtp_server_xclient() says who the client really is: accept (the session begins anew, with a greeting) or refuse */
 	SMTP_SERVER_CLOSE       /* send the output, then close */

@@ -2,18 +2,21 @@
  * Each dialog is played three times: with the client's lines in a row as one segment; line by line; octet by octet. All must give
  * the same.
  *
- *   set size=1000 recipients=3 errors=5 normalise     first line, if at all
+ *   set size=1000 recipients=3 errors=5 normalise tls starttls tls-required auth auth-required xclient hold=3600
+ *                           first line, if at all
  *   C: text                 the client says a line
  *   C-raw: "a\n\x00"        the client's octets, as they are
  *   C-fill: 9000 x          so many of that octet
  *   S: pattern              our next line; * stands for anything
+ *   offers                  a reply to EHLO, whatever it offers
  *   hello | envelope        short for the banner and EHLO with their replies | and for MAIL FROM:<a@x.org>, RCPT TO:<b@x.org> with theirs
  *   accept rcpt 250 text    how the caller answers the next question of that kind: mail, rcpt, begin, end; without a text in the
  *   refuse rcpt 550 text    engine's words. What is not scripted is accepted.
  *   dismiss [now] 4.3.2 text
- *   E: mail a@x size=5 8bit | rcpt b@x | begin | end "content" | abandon | close
+ *   handshake               the one that STARTTLS began is through; what the client says before is dropped
+ *   E: mail a@x size=5 8bit | rcpt b@x | begin | end "content" | abandon | starttls | close
  *                           what the caller was asked or told. mail, rcpt and begin may be passed over; the others may not
- * We may say nothing that no S: line names, nor end, abandon or close without an E: line. */
+ * We may say nothing that no S: line names, nor end, abandon, starttls or close without an E: line. */
 #include "smtp/server.h"
 
 #include <glob.h>
@@ -49,6 +52,7 @@ struct play {
 	size_t answer_count;
 	char *events[EVENTS];
 	size_t event_count, event_next;
+	bool handshake;                 /* under way */
 	bool closed;
 };
 
@@ -208,6 +212,9 @@ static void handle(struct play *p, enum smtp_server_want want)
 		p->closed = true;
 		break;
 	case SMTP_SERVER_STARTTLS:
+		note(p, sp_strdup("starttls"));
+		p->handshake = true;
+		break;
 	case SMTP_SERVER_LOGIN:
 	case SMTP_SERVER_XCLIENT:
 	case SMTP_SERVER_READ:
@@ -217,10 +224,10 @@ static void handle(struct play *p, enum smtp_server_want want)
 
 static void feed(struct play *p, struct sp_str in)
 {
-	while (!p->closed) {
+	while (!p->closed && !p->handshake) {
 		enum smtp_server_want want = smtp_server_next(p->server, &in);
 		handle(p, want);
-		if (want != SMTP_SERVER_READ && want != SMTP_SERVER_CLOSE)
+		if (want != SMTP_SERVER_READ && want != SMTP_SERVER_CLOSE && want != SMTP_SERVER_STARTTLS)
 			continue;
 		sp_buf_add(&p->said, sp_buf_str(smtp_server_output(p->server)));
 		sp_buf_reset(smtp_server_output(p->server));
@@ -248,19 +255,34 @@ static void flush(struct play *p)
 
 /* ---- the script ---- */
 
+static bool set_flag(struct smtp_server_settings *set, struct sp_str word)
+{
+	const struct { const char *name; bool *flag; } flags[] = {
+		{ "normalise", &set->normalise_bare_lf }, { "tls", &set->tls }, { "starttls", &set->starttls },
+		{ "tls-required", &set->tls_required }, { "auth", &set->auth }, { "auth-required", &set->auth_required },
+		{ "xclient", &set->xclient },
+	};
+	for (size_t i = 0; i < SP_COUNT(flags); i++)
+		if (sp_str_eq(word, sp_str_of(flags[i].name)))
+			return *flags[i].flag = true;
+	return false;
+}
+
 static void do_set(struct play *p, struct sp_str args)
 {
 	while (args.len > 0) {
 		struct sp_str word = sp_take_until(&args, ' ');
 		uint64_t n = 0;
-		if (sp_str_eq(word, SP_STR("normalise")))
-			p->settings.normalise_bare_lf = true;
-		else if (sp_take_prefix(&word, SP_STR("size=")) && sp_str_number(word, 0, UINT64_MAX, &n))
+		if (set_flag(&p->settings, word))
+			continue;
+		if (sp_take_prefix(&word, SP_STR("size=")) && sp_str_number(word, 0, UINT64_MAX, &n))
 			p->settings.message_size = n;
 		else if (sp_take_prefix(&word, SP_STR("recipients=")) && sp_str_number(word, 0, UINT32_MAX, &n))
 			p->settings.recipients = (unsigned)n;
 		else if (sp_take_prefix(&word, SP_STR("errors=")) && sp_str_number(word, 0, UINT32_MAX, &n))
 			p->settings.errors = (unsigned)n;
+		else if (sp_take_prefix(&word, SP_STR("hold=")) && sp_str_number(word, 0, UINT32_MAX, &n))
+			p->settings.hold_max_s = (uint32_t)n;
 		else
 			wrong(p, "unknown setting");
 	}
@@ -311,7 +333,8 @@ static void expect_line(struct play *p, struct sp_str want)
 
 static bool may_pass_over(const char *event)
 {
-	return !(strncmp(event, "end", 3) == 0 || strcmp(event, "abandon") == 0 || strcmp(event, "close") == 0);
+	return !(strncmp(event, "end", 3) == 0 || strcmp(event, "abandon") == 0 || strcmp(event, "starttls") == 0 ||
+	         strcmp(event, "close") == 0);
 }
 
 static void expect_event(struct play *p, struct sp_str want)
@@ -338,10 +361,6 @@ static void do_dismiss(struct play *p, struct sp_str args)
 
 static void do_line(struct play *p, struct sp_str s);
 
-static const char *const hello[] = {
-	"S: 220 *", "C: EHLO client.example", "S: 250-relay.example.com", "S: 250-PIPELINING", "S: 250-SIZE *", "S: 250-8BITMIME",
-	"S: 250-ENHANCEDSTATUSCODES", "S: 250-CHUNKING", "S: 250 LIMITS RCPTMAX=*", NULL,
-};
 static const char *const envelope[] = {
 	"hello", "C: MAIL FROM:<a@x.org>", "C: RCPT TO:<b@x.org>", "S: 250 2.1.0 *", "S: 250 2.1.5 *", NULL,
 };
@@ -350,6 +369,33 @@ static void do_lines(struct play *p, const char *const *lines)
 {
 	for (; *lines; lines++)
 		do_line(p, sp_str_of(*lines));
+}
+
+/* The lines of an EHLO reply, whatever is offered. */
+static void pass_over_offers(struct play *p)
+{
+	flush(p);
+	while (sp_buf_str(&p->said).len > 4 && p->said.p[3] == '-')
+		expect_line(p, SP_STR("250-*"));
+	expect_line(p, SP_STR("250 *"));
+}
+
+static void do_hello(struct play *p)
+{
+	flush(p);
+	expect_line(p, SP_STR("220 *"));
+	sp_buf_adds(&p->heard, "EHLO client.example\r\n");
+	pass_over_offers(p);
+}
+
+static void do_handshake(struct play *p)
+{
+	flush(p);
+	if (!p->handshake)
+		wrong(p, "no handshake is under way");
+	p->handshake = false;
+	smtp_server_tls_done(p->server);
+	feed(p, SP_STR(""));
 }
 
 static void do_line(struct play *p, struct sp_str s)
@@ -369,9 +415,13 @@ static void do_line(struct play *p, struct sp_str s)
 	} else if (sp_take_prefix(&s, SP_STR("C-fill: "))) {
 		do_fill(p, s);
 	} else if (sp_str_eq(s, SP_STR("hello"))) {
-		do_lines(p, hello);
+		do_hello(p);
 	} else if (sp_str_eq(s, SP_STR("envelope"))) {
 		do_lines(p, envelope);
+	} else if (sp_str_eq(s, SP_STR("offers"))) {
+		pass_over_offers(p);
+	} else if (sp_str_eq(s, SP_STR("handshake"))) {
+		do_handshake(p);
 	} else {
 		flush(p);
 		if (sp_take_prefix(&s, SP_STR("S: ")))
@@ -416,7 +466,8 @@ static void clear(struct play *p)
 
 static void play(const char *file, struct sp_str script, enum mode mode)
 {
-	struct play p = { .file = file, .mode = mode, .settings = { "relay.example.com", 1000000, 100, 20, false, false } };
+	struct play p = { .file = file, .mode = mode, .settings = { .hostname = "relay.example.com", .message_size = 1000000, .recipients = 100,
+	                                                                         .errors = 20 } };
 	sp_buf_init(&p.heard, 2 * 1024 * 1024);
 	sp_buf_init(&p.said, 2 * 1024 * 1024);
 	sp_buf_init(&p.content, 2 * 1024 * 1024);
