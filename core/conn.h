@@ -77,8 +77,9 @@ void core_conn_deadline(struct core_conn *c, uint64_t after_ms);
  * (CVE-2021-22947, CVE-2011-0411); those still in the socket break the handshake. What was sent before goes out in clear
  * first. Nonzero: nothing started. The deadline of the connection applies. */
 SP_NODISCARD int core_conn_start_tls(struct core_conn *c, const struct core_tls_ask *ask, struct sp_fail *why);
-/* The server's side, for an adopted connection; the rest is the same. `t` is kept as long as it is needed. */
-SP_NODISCARD int core_conn_start_tls_server(struct core_conn *c, struct core_tls_server *t, struct sp_fail *why);
+/* The server's side, for an adopted connection; the rest is the same. `t` is kept as long as it is needed. `records`: what came of the handshake already,
+ * behind a PROXY header; copied, CORE_READ_SIZE octets at most; never anything else, see above. */
+SP_NODISCARD int core_conn_start_tls_server(struct core_conn *c, struct core_tls_server *t, struct sp_str records, struct sp_fail *why);
 const struct core_tls_peer *core_conn_tls_peer(const struct core_conn *c);   /* NULL in clear */
 /* The latest session ticket the peer gave, for resumption by others; NULL if none. One ref for the caller. */
 struct core_tls_session *core_conn_tls_session(struct core_conn *c);

@@ -6,20 +6,38 @@
 #define RECORD_MAX 16384                /* RFC 8446 5.1: octets of plaintext in a record */
 #define SEAL_MAX 65536                  /* octets of records for one write */
 
-int core_conn_start_tls(struct core_conn *c, const struct core_tls_ask *ask, struct sp_fail *why)
+static bool may_start(const struct core_conn *c, struct sp_fail *why)
 {
 	sp_assert(c->phase == CONN_CLEAR && !conn_silent(c));
-	if (c->ended || c->write_error != 0) {
-		conn_net_fail(why, c->write_error ? c->write_error : UV_ENOTCONN, "connection to", &c->remote);
+	if (!c->ended && c->write_error == 0)
+		return true;
+	conn_net_fail(why, c->write_error ? c->write_error : UV_ENOTCONN, "connection to", &c->remote);
+	return false;
+}
+
+static int start(struct core_conn *c, struct core_tls_stream *tls)
+{
+	if (tls == NULL)
 		return -1;
-	}
-	c->tls = core_tls_stream_client(ask, why);
-	if (c->tls == NULL)
-		return -1;
+	c->tls = tls;
 	c->phase = CONN_HANDSHAKE;
 	c->tls_due = true;
 	core_loop_soon(c->loop, &c->task);
 	conn_reading(c);
+	return 0;
+}
+
+int core_conn_start_tls(struct core_conn *c, const struct core_tls_ask *ask, struct sp_fail *why)
+{
+	return may_start(c, why) ? start(c, core_tls_stream_client(ask, why)) : -1;
+}
+
+int core_conn_start_tls_server(struct core_conn *c, struct core_tls_server *t, struct sp_str records, struct sp_fail *why)
+{
+	if (!may_start(c, why) || start(c, core_tls_stream_server(t, why)) != 0)
+		return -1;
+	sp_buf_add(&c->held, records);
+	sp_assert(!sp_buf_failed(&c->held));
 	return 0;
 }
 

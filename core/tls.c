@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CHAIN_OCTETS_MAX (100 * 1024)
-
 /* Debian's openssl.cnf raises the floor for every program; these lists say it themselves, so that we are the same everywhere. */
 #define STRICT_CIPHERS "DEFAULT:!PSK:!SRP:@SECLEVEL=2"
 /* RFC 7435 3: some protection is better than none. What authenticates comes before what does not, because a chain that
@@ -26,8 +24,13 @@ bool core_tls_version_parse(struct sp_str s, enum core_tls_version *out)
 	return false;
 }
 
-/* The handshake accepts any certificate; core_tls_verify() judges it afterwards. */
-static int accept_any(X509_STORE_CTX *chain, void *arg)
+int core_tls_protocol(enum core_tls_version v)
+{
+	static const int numbers[] = { TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION };
+	return numbers[v - CORE_TLS_1_0];
+}
+
+int core_tls_accept_any(X509_STORE_CTX *chain, void *arg)
 {
 	(void)chain, (void)arg;
 	return 1;
@@ -42,9 +45,9 @@ static SSL_CTX *new_context(const char *ciphers, uint64_t options)
 	}
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | options);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_max_cert_list(ctx, CHAIN_OCTETS_MAX);
+	SSL_CTX_set_max_cert_list(ctx, CORE_TLS_CHAIN_OCTETS_MAX);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
-	SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, core_tls_accept_any, NULL);
 	/* Sessions belong to whoever knows what they proved; OpenSSL keeps none. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL |
 	                               SSL_SESS_CACHE_NO_AUTO_CLEAR);

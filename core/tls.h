@@ -80,14 +80,16 @@ struct core_tls_server_ask {
 	enum core_tls_version min_version;
 	bool tickets;                   /* sessions may be resumed; some clients break over tickets, above all those that show a certificate */
 };
-/* NULL with *why: which file, what is wrong with it (unreadable: uid, mode; no certificate; the key is another one's; expired is only for the caller to
+/* With `client_ca` no session is resumed: what a certificate proves is proved each time, on the whole chain.
+ * NULL with *why: which file, what is wrong with it (unreadable: uid, mode; no certificate; the key is another one's; expired is only for the caller to
  * warn of), and what mends it. Blocks: for start and reload. */
 SP_NODISCARD struct core_tls_server *core_tls_server_new(const struct core_tls_server_ask *ask, struct sp_fail *why);
 struct core_tls_server *core_tls_server_ref(struct core_tls_server *t);
 void core_tls_server_unref(struct core_tls_server *t);          /* NULL is fine */
 int64_t core_tls_server_expires(const struct core_tls_server *t);       /* Unix seconds: notAfter of the leaf */
+bool core_tls_server_names(const struct core_tls_server *t, const char *host);          /* is the certificate for `host`? As core_tls_verify() compares */
 /* A client's certificate: true when it chains to `client_ca` and is in date; then its subject (RFC 2253, printable) is appended to `subject`. False when it
- * showed none, or with *why what is wrong with it. */
+ * showed none (*why not failed), or with *why what is wrong with it. */
 SP_NODISCARD bool core_tls_server_knows(struct core_tls_server *t, const struct core_tls_peer *peer, int64_t now_s, struct sp_buf *subject,
                                         struct sp_fail *why);
 

@@ -9,7 +9,8 @@
 
 struct core_tls_stream {
 	SSL *ssl;
-	struct core_tls_client *client;
+	struct core_tls_client *client;         /* of this and the next one, one is NULL */
+	struct core_tls_server *server;
 	struct core_tls_io *io;                 /* lent for the step that runs; NULL between steps */
 	struct core_tls_peer peer;
 	struct x509_chain chain;                /* peer.chain points here */
@@ -123,27 +124,36 @@ struct core_tls_session *core_tls_stream_session(struct core_tls_stream *s)
 
 /* Life. */
 
-static int protocol_number(enum core_tls_version v)
+static bool plug_in(struct core_tls_stream *s, BIO_METHOD *method)
 {
-	static const int numbers[] = { TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION };
-	return numbers[v - CORE_TLS_1_0];
-}
-
-static bool prepare(struct core_tls_stream *s, const struct core_tls_ask *ask)
-{
-	if (s->ssl == NULL || SSL_set_min_proto_version(s->ssl, protocol_number(ask->min_version)) != 1)
-		return false;
-	if (ask->sni && SSL_set_tlsext_host_name(s->ssl, ask->sni) != 1)
-		return false;
-	BIO *io = BIO_new(s->client->io);
+	BIO *io = BIO_new(method);
 	if (io == NULL)
 		return false;
 	BIO_set_data(io, s);
 	BIO_set_init(io, 1);
 	SSL_set_bio(s->ssl, io, io);
 	SSL_set_app_data(s->ssl, s);
+	return true;
+}
+
+static bool prepare(struct core_tls_stream *s, const struct core_tls_ask *ask)
+{
+	if (s->ssl == NULL || SSL_set_min_proto_version(s->ssl, core_tls_protocol(ask->min_version)) != 1)
+		return false;
+	if (ask->sni && SSL_set_tlsext_host_name(s->ssl, ask->sni) != 1)
+		return false;
+	if (!plug_in(s, s->client->io))
+		return false;
 	SSL_set_connect_state(s->ssl);
 	return true;
+}
+
+static struct core_tls_stream *cannot_begin(struct core_tls_stream *s, const char *whom, struct sp_fail *why)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+	sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "tls-setup", "TLS for %s cannot begin: %s", whom, text ? text : "no memory");
+	core_tls_stream_free(s);
+	return NULL;
 }
 
 struct core_tls_stream *core_tls_stream_client(const struct core_tls_ask *ask, struct sp_fail *why)
@@ -154,14 +164,21 @@ struct core_tls_stream *core_tls_stream_client(const struct core_tls_ask *ask, s
 	s->sni = sp_strdup(ask->sni);
 	s->min_version = ask->min_version;
 	s->ssl = SSL_new(ask->min_version < CORE_TLS_1_2 ? s->client->lenient : s->client->strict);
-	if (!prepare(s, ask)) {
-		const char *text = ERR_reason_error_string(ERR_peek_error());
-		sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "tls-setup", "TLS for %s cannot begin: %s",
-		            ask->sni ? ask->sni : "an address", text ? text : "no memory");
-		core_tls_stream_free(s);
-		return NULL;
-	}
+	if (!prepare(s, ask))
+		return cannot_begin(s, ask->sni ? ask->sni : "an address", why);
 	take_up(s, ask->resume);
+	return s;
+}
+
+struct core_tls_stream *core_tls_stream_server(struct core_tls_server *t, struct sp_fail *why)
+{
+	ERR_clear_error();
+	struct core_tls_stream *s = sp_alloc(sizeof(*s));
+	s->server = core_tls_server_ref(t);
+	s->ssl = SSL_new(t->ctx);
+	if (s->ssl == NULL || !plug_in(s, t->io))
+		return cannot_begin(s, "a client", why);
+	SSL_set_accept_state(s->ssl);
 	return s;
 }
 
@@ -177,6 +194,7 @@ void core_tls_stream_free(struct core_tls_stream *s)
 	core_tls_session_unref(s->resume);
 	core_tls_session_unref(s->ticket);
 	core_tls_client_unref(s->client);
+	core_tls_server_unref(s->server);
 	free(s->sni);
 	free(s);
 }
@@ -256,12 +274,23 @@ static void end(struct core_tls_stream *s)
 }
 
 /* The chain is kept apart from the session, which a ticket replaces. A resumed session brings the chain that
- * its full handshake showed. */
-static void see_peer(struct core_tls_stream *s)
+ * its full handshake showed. On the server's side OpenSSL keeps the leaf beside it. */
+static void see_chain(struct core_tls_stream *s)
 {
 	STACK_OF(X509) *certs = SSL_get_peer_cert_chain(s->ssl);
 	if (certs && sk_X509_num(certs) > 0)
 		s->chain.certs = X509_chain_up_ref(certs);
+	X509 *leaf = s->server ? SSL_get1_peer_certificate(s->ssl) : NULL;
+	if (leaf == NULL)
+		return;
+	if (s->chain.certs == NULL)
+		s->chain.certs = sk_X509_new_null();
+	sp_assert(s->chain.certs && sk_X509_insert(s->chain.certs, leaf, 0) > 0);
+}
+
+static void see_peer(struct core_tls_stream *s)
+{
+	see_chain(s);
 	s->peer = (struct core_tls_peer){
 		.version = SSL_get_version(s->ssl),
 		.cipher = SSL_get_cipher_name(s->ssl),

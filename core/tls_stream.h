@@ -21,6 +21,7 @@ enum core_tls_step {
 };
 
 SP_NODISCARD struct core_tls_stream *core_tls_stream_client(const struct core_tls_ask *ask, struct sp_fail *why);
+SP_NODISCARD struct core_tls_stream *core_tls_stream_server(struct core_tls_server *t, struct sp_fail *why);      /* takes a ref of its own */
 void core_tls_stream_free(struct core_tls_stream *s);           /* NULL is fine */
 
 enum core_tls_step core_tls_stream_handshake(struct core_tls_stream *s, struct core_tls_io *io, struct sp_fail *why);

@@ -112,7 +112,7 @@ X509 *core_tls_leaf(const struct core_tls_peer *peer)
 
 /* Texts. */
 
-static void add_name(struct sp_buf *out, const X509_NAME *name)
+void core_tls_add_name(struct sp_buf *out, const X509_NAME *name)
 {
 	BIO *text = BIO_new(BIO_s_mem());
 	sp_assert(text);
@@ -123,7 +123,7 @@ static void add_name(struct sp_buf *out, const X509_NAME *name)
 	BIO_free(text);
 }
 
-static bool not_after(const X509 *cert, int64_t *out)
+bool core_tls_not_after(const X509 *cert, int64_t *out)
 {
 	struct tm tm;
 	if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
@@ -175,11 +175,11 @@ void core_tls_describe(const struct core_tls_peer *peer, struct sp_buf *out)
 		return;
 	}
 	sp_buf_adds(out, "subject=\"");
-	add_name(out, X509_get_subject_name(leaf));
+	core_tls_add_name(out, X509_get_subject_name(leaf));
 	sp_buf_adds(out, "\" names=");
 	add_dns_names(out, leaf);
 	sp_buf_adds(out, " issuer=\"");
-	add_name(out, X509_get_issuer_name(leaf));
+	core_tls_add_name(out, X509_get_issuer_name(leaf));
 	sp_buf_adds(out, "\" expires=");
 	add_date(out, X509_get0_notAfter(leaf));
 }
@@ -190,7 +190,7 @@ int64_t core_tls_chain_expires(const struct core_tls_peer *peer)
 	int count = peer && peer->chain ? sk_X509_num(peer->chain->certs) : 0;
 	for (int i = 0; i < count; i++) {
 		int64_t at;
-		if (not_after(sk_X509_value(peer->chain->certs, i), &at) && at < first)
+		if (core_tls_not_after(sk_X509_value(peer->chain->certs, i), &at) && at < first)
 			first = at;
 	}
 	return first;
@@ -250,9 +250,9 @@ static void tell_fault(const struct core_tls_peer *peer, const struct faults *f,
 	struct sp_buf text;
 	sp_buf_init(&text, 2048);
 	sp_buf_printf(&text, "%s: certificate \"", X509_verify_cert_error_string(code));
-	add_name(&text, X509_get_subject_name(at));
+	core_tls_add_name(&text, X509_get_subject_name(at));
 	sp_buf_adds(&text, "\" of issuer \"");
-	add_name(&text, X509_get_issuer_name(at));
+	core_tls_add_name(&text, X509_get_issuer_name(at));
 	sp_buf_adds(&text, "\" is valid from ");
 	add_date(&text, X509_get0_notBefore(at));
 	sp_buf_adds(&text, " to ");
@@ -263,7 +263,7 @@ static void tell_fault(const struct core_tls_peer *peer, const struct faults *f,
 
 /* RFC 8461 4.1: the host is among the dNSName entries; a wildcard is the whole left-most label and stands for one label.
  * RFC 6125 6.4.4: the CN counts for nothing. OpenSSL's "*" never spans labels unless asked to. */
-static bool names_host(X509 *leaf, struct sp_str host)
+bool core_tls_names_host(X509 *leaf, struct sp_str host)
 {
 	if (host.len == 0 || host.p[0] == '.')          /* ".example.com" would mean any name below it to OpenSSL */
 		return false;
@@ -301,7 +301,7 @@ bool core_tls_verify(struct core_tls_client *t, const struct core_tls_peer *peer
 	struct sp_str name = sp_str_of(host);
 	if (name.len > 0 && name.p[name.len - 1] == '.')
 		name.len--;
-	if (!names_host(leaf, name)) {
+	if (!core_tls_names_host(leaf, name)) {
 		tell_mismatch(leaf, host, why);
 		return false;
 	}
