@@ -64,8 +64,9 @@ struct core_tls_dane {
 	size_t name_count;
 };
 /* Does the peer match? As core_tls_verify(), but what is trusted is in the records: through OpenSSL's own DANE matching, on the chain that was sent.
- * False with *why: certificate-expired or certificate-host-mismatch for a chain that a usage 2 record anchors, else validation-failure, reason
- * "tlsa-mismatch". `depth`, where not NULL, gets where in the chain the match was, -1 for none. */
+ * False with *why: validation-failure, reason "tlsa-mismatch", where no record matches ("no-certificate" where there is nothing to match); for a chain that
+ * a usage 2 record anchors, what core_tls_verify() says of one that a root anchors: certificate-not-trusted (a bad signature, a weak key),
+ * certificate-expired, certificate-host-mismatch. `depth`, where not NULL, gets where in the chain the match was, -1 for none. */
 SP_NODISCARD bool core_tls_verify_dane(struct core_tls_client *t, const struct core_tls_peer *peer, const struct core_tls_dane *dane,
                                        int64_t now_s, int *depth, struct sp_fail *why);
 

@@ -13,17 +13,12 @@
 #define NAMES_MAX 200                   /* octets of SANs in a text */
 #define NAME_TEXT 160                   /* octets of a subject or issuer in a text */
 
-/* RFC 8460 4.3.1: "certificate-expired" is for one that has expired. One that is not valid yet has not; it falls under
- * certificate-not-trusted, which covers "certificate chain errors, etc." and asks for the exact word as reason code. So
- * do weak keys and purposes; validation-failure is left for what none of these describes. */
-enum fault { FAULT_OTHER, FAULT_UNTRUSTED, FAULT_EXPIRED, FAULTS };
-
 static const struct {
 	int code;
-	enum fault fault;
+	enum core_tls_fault fault;
 	const char *name;
 } errors[] = {
-#define ROW(name, fault) { X509_V_ERR_##name, FAULT_##fault, "X509_V_ERR_" #name }
+#define ROW(name, fault) { X509_V_ERR_##name, CORE_TLS_FAULT_##fault, "X509_V_ERR_" #name }
 	ROW(CERT_HAS_EXPIRED, EXPIRED),
 	ROW(CERT_REVOKED, OTHER),
 	ROW(CERT_CHAIN_TOO_LONG, OTHER),
@@ -78,20 +73,12 @@ static const struct {
 #undef ROW
 };
 
-/* The first error of each kind, and the certificate it is about. */
-struct faults {
-	struct {
-		int code;               /* X509_V_OK: none */
-		X509 *at;               /* borrowed from the chain; may be NULL */
-	} first[FAULTS];
-};
-
-static enum fault fault_of(int code)
+static enum core_tls_fault fault_of(int code)
 {
 	for (size_t i = 0; i < SP_COUNT(errors); i++)
 		if (errors[i].code == code)
 			return errors[i].fault;
-	return FAULT_UNTRUSTED;
+	return CORE_TLS_FAULT_UNTRUSTED;
 }
 
 static void error_name(int code, char *name, size_t room)
@@ -201,11 +188,11 @@ int64_t core_tls_chain_expires(const struct core_tls_peer *peer)
 /* Goes on after every error, so that all of them are known. */
 static int on_error(int ok, X509_STORE_CTX *ctx)
 {
-	struct faults *f = X509_STORE_CTX_get_app_data(ctx);
+	struct core_tls_faults *f = X509_STORE_CTX_get_app_data(ctx);
 	int code = X509_STORE_CTX_get_error(ctx);
 	if (ok || code == X509_V_OK)
 		return 1;
-	enum fault fault = fault_of(code);
+	enum core_tls_fault fault = fault_of(code);
 	if (f->first[fault].code == X509_V_OK) {
 		f->first[fault].code = code;
 		f->first[fault].at = X509_STORE_CTX_get_current_cert(ctx);
@@ -213,34 +200,47 @@ static int on_error(int ok, X509_STORE_CTX *ctx)
 	return 1;
 }
 
-static void check_chain(struct core_tls_client *t, STACK_OF(X509) *certs, int64_t now_s, struct faults *f)
+void core_tls_check_chain(struct core_tls_client *t, STACK_OF(X509) *certs, SSL_DANE *dane, int64_t now_s, struct core_tls_faults *f)
 {
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 	sp_assert(ctx);
 	ERR_clear_error();
-	f->first[FAULT_OTHER].code = X509_V_ERR_UNSPECIFIED;            /* until it has run */
+	*f = (struct core_tls_faults){ 0 };
+	int *other = &f->first[CORE_TLS_FAULT_OTHER].code;
+	*other = X509_V_ERR_UNSPECIFIED;                                /* until it has run */
 	if (X509_STORE_CTX_init(ctx, t->roots, sk_X509_value(certs, 0), certs) == 1 &&
 	    X509_STORE_CTX_set_default(ctx, "ssl_server") == 1) {
 		X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
 		X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
 		X509_VERIFY_PARAM_set_depth(param, DEPTH_MAX);
 		X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+		if (dane)
+			X509_STORE_CTX_set0_dane(ctx, dane);
 		X509_STORE_CTX_set_app_data(ctx, f);
 		X509_STORE_CTX_set_verify_cb(ctx, on_error);
-		f->first[FAULT_OTHER].code = X509_V_OK;
-		if (X509_verify_cert(ctx) != 1 && f->first[FAULT_OTHER].code == X509_V_OK)
-			f->first[FAULT_OTHER].code = X509_V_ERR_UNSPECIFIED;
+		*other = X509_V_OK;
+		if (X509_verify_cert(ctx) != 1 && *other == X509_V_OK)
+			*other = X509_V_ERR_UNSPECIFIED;
 	}
+	for (size_t i = 0; i < CORE_TLS_FAULTS; i++)                    /* one of a TLSA record, or of the store, does not outlive the check */
+		if (f->first[i].at)
+			X509_up_ref(f->first[i].at);
 	X509_STORE_CTX_free(ctx);
 	ERR_clear_error();
 }
 
-static void tell_fault(const struct core_tls_peer *peer, const struct faults *f, enum fault fault, struct sp_fail *why)
+void core_tls_faults_clear(struct core_tls_faults *f)
+{
+	for (size_t i = 0; i < CORE_TLS_FAULTS; i++)
+		X509_free(f->first[i].at);
+}
+
+static void tell_fault(const struct core_tls_peer *peer, const struct core_tls_faults *f, enum core_tls_fault fault, struct sp_fail *why)
 {
 	static const enum sp_result results[] = {
-		[FAULT_OTHER] = SP_RESULT_VALIDATION_FAILURE,
-		[FAULT_UNTRUSTED] = SP_RESULT_CERTIFICATE_NOT_TRUSTED,
-		[FAULT_EXPIRED] = SP_RESULT_CERTIFICATE_EXPIRED,
+		[CORE_TLS_FAULT_OTHER] = SP_RESULT_VALIDATION_FAILURE,
+		[CORE_TLS_FAULT_UNTRUSTED] = SP_RESULT_CERTIFICATE_NOT_TRUSTED,
+		[CORE_TLS_FAULT_EXPIRED] = SP_RESULT_CERTIFICATE_EXPIRED,
 	};
 	int code = f->first[fault].code;
 	X509 *at = f->first[fault].at ? f->first[fault].at : core_tls_leaf(peer);
@@ -261,6 +261,17 @@ static void tell_fault(const struct core_tls_peer *peer, const struct faults *f,
 	sp_buf_clear(&text);
 }
 
+bool core_tls_faults_tell(const struct core_tls_peer *peer, const struct core_tls_faults *f, struct sp_fail *why)
+{
+	for (enum core_tls_fault fault = 0; fault < CORE_TLS_FAULTS; fault++) {
+		if (f->first[fault].code != X509_V_OK) {
+			tell_fault(peer, f, fault, why);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* RFC 8461 4.1: the host is among the dNSName entries; a wildcard is the whole left-most label and stands for one label.
  * RFC 6125 6.4.4: the CN counts for nothing. OpenSSL's "*" never spans labels unless asked to. */
 bool core_tls_names_host(X509 *leaf, struct sp_str host)
@@ -271,40 +282,49 @@ bool core_tls_names_host(X509 *leaf, struct sp_str host)
 	                       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
 }
 
-static void tell_mismatch(X509 *leaf, const char *host, struct sp_fail *why)
+bool core_tls_is_for(const struct core_tls_peer *peer, const char *const *hosts, size_t count, struct sp_fail *why)
 {
-	struct sp_buf text;
+	X509 *leaf = core_tls_leaf(peer);
+	struct sp_buf asked, text;
+	sp_buf_init(&asked, 1024);
+	for (size_t i = 0; i < count; i++) {
+		struct sp_str name = sp_str_of(hosts[i]);
+		if (name.len > 0 && name.p[name.len - 1] == '.')
+			name.len--;
+		if (core_tls_names_host(leaf, name)) {
+			sp_buf_clear(&asked);
+			return true;
+		}
+		sp_buf_printf(&asked, "%s%.*s", i ? " or " : "", SP_STR_ARG(name));
+	}
 	sp_buf_init(&text, 2048);
 	add_dns_names(&text, leaf);
 	sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_CERTIFICATE_HOST_MISMATCH, "X509_V_ERR_HOSTNAME_MISMATCH",
-	            "the certificate is not for %s; its names: %s", host, sp_buf_cstr(&text));
+	            "the certificate is not for %s; its names: %s", sp_buf_cstr(&asked), sp_buf_cstr(&text));
+	sp_buf_clear(&asked);
 	sp_buf_clear(&text);
+	return false;
+}
+
+bool core_tls_has_certificate(const struct core_tls_peer *peer, const char *host, struct sp_fail *why)
+{
+	bool has = core_tls_leaf(peer) != NULL;
+	if (!has)
+		sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "no-certificate",
+		            "%s showed no certificate (%s)", host, peer ? peer->cipher : "no TLS");
+	return has;
 }
 
 bool core_tls_verify(struct core_tls_client *t, const struct core_tls_peer *peer, const char *host,
                      int64_t now_s, struct sp_fail *why)
 {
-	X509 *leaf = core_tls_leaf(peer);
-	if (leaf == NULL) {
-		sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "no-certificate",
-		            "%s showed no certificate (%s)", host, peer ? peer->cipher : "no TLS");
+	if (!core_tls_has_certificate(peer, host, why))
 		return false;
-	}
-	struct faults faults = { 0 };
-	check_chain(t, peer->chain->certs, now_s, &faults);
-	for (enum fault f = 0; f < FAULTS; f++) {
-		if (faults.first[f].code != X509_V_OK) {
-			tell_fault(peer, &faults, f, why);
-			return false;
-		}
-	}
-	struct sp_str name = sp_str_of(host);
-	if (name.len > 0 && name.p[name.len - 1] == '.')
-		name.len--;
-	if (!core_tls_names_host(leaf, name)) {
-		tell_mismatch(leaf, host, why);
-		return false;
-	}
-	*why = SP_FAIL_OK;
-	return true;
+	struct core_tls_faults faults;
+	core_tls_check_chain(t, peer->chain->certs, NULL, now_s, &faults);
+	bool good = !core_tls_faults_tell(peer, &faults, why) && core_tls_is_for(peer, &host, 1, why);
+	core_tls_faults_clear(&faults);
+	if (good)
+		*why = SP_FAIL_OK;
+	return good;
 }

@@ -175,8 +175,9 @@ void config_warnings(const struct config *c, struct sp_buf *out);
 
 struct queue_retry config_retry(const struct config *c);
 
-/* The entry for a domain (lower case, A-labels; a next hop's name where one is configured), or NULL. */
-const struct config_domain *config_domain_find(const struct config *c, const char *domain);
+/* The entry for a domain (lower case, A-labels; a next hop's name where one is configured) that is in force at `now_s` (Unix time), or NULL: one whose
+ * `until` has come is as if it were not there, with all that it says. Costs one look into a table, whatever the number of entries. */
+const struct config_domain *config_domain_find(const struct config *c, const char *domain, int64_t now_s);
 
 const struct config_identity *config_report_identity(const struct config *c);
 /* The signers for `domain` (lower case, A-labels), `use` being mail or reports: writes up to `max` of them, returns how many. */

@@ -26,8 +26,9 @@ struct sts_rule {
 	const char *domain;             /* A-labels, lower case: the recipient domain, or the next hop's */
 	enum sts_level level;
 	bool override;                  /* lowers a published policy too: `until` and `reason` are given */
-	int64_t until_s;                /* Unix time: the rule has no force from then on; 0: it stays */
+	int64_t until_s;                /* Unix time: the rule has no force from then on, as if it were not there; 0: it stays */
 	const char *reason;             /* printable; "" none */
 };
+bool sts_rule_in_force(const struct sts_rule *r, int64_t now_s);
 
 #endif
