@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/httpd.h"
+#include "relay/dnssec.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -129,6 +130,11 @@ static json_t *queue_state(const struct queue_counts *counts, const struct sp_fa
 	                 "destinations_waiting", number(counts->destinations_waiting));
 }
 
+static json_t *dnssec_value(const struct relay *r)
+{
+	return json_pack("{s:s, s:b, s:s}", "resolver", dnssec_state_str(dnssec_state(r)), "believed", (int)dnssec_believed(r), "remedy", dnssec_remedy(r));
+}
+
 static json_t *status_value(const struct admin *a, const struct queue_counts *counts, const struct sp_fail *why)
 {
 	struct relay *r = a->relay;
@@ -144,6 +150,7 @@ static json_t *status_value(const struct admin *a, const struct queue_counts *co
 	json_object_set_new(v, "bounced", number(atomic_load(&r->bounced)));
 	json_object_set_new(v, "queue", queue_state(counts, why));
 	json_object_set_new(v, "store", store_state(r->store));
+	json_object_set_new(v, "dnssec", dnssec_value(r));
 	return v;
 }
 

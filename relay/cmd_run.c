@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/dns.h"
 #include "relay/admin.h"
+#include "relay/dnssec.h"
 #include "relay/notify.h"
 #include "relay/report_api.h"
 #include "relay/scheduler.h"
@@ -34,6 +35,7 @@ struct run {
 	struct reporter *reporter;
 	struct report_api *reports;
 	struct admin *admin;
+	struct dnssec *dnssec;
 	struct core_signal *term, *intr, *hup;
 	struct core_timer *watch;               /* for shards that have ended, while stopping */
 	bool stopping, scheduler_stopped, reporter_stopped;
@@ -76,6 +78,7 @@ static void close_loop(struct run *r)
 	core_signal_close(r->hup);
 	core_timer_close(r->watch);
 	admin_free(r->admin);
+	dnssec_free(r->dnssec);
 	report_api_free(r->reports);
 	reporter_free(r->reporter);
 	core_mailbox_close(r->relay.main_mailbox);
@@ -180,6 +183,7 @@ static void on_hup(void *owner, int signo)
 		reporter_reload(r->reporter, c);
 		report_api_reload(r->reports, c);
 		admin_reload(r->admin, c);
+		dnssec_reload(r->dnssec, c);
 		log_warnings(c);
 		sp_log_text(SP_LOG_INFO, NULL, "reload", "%s is in force", r->path);
 	}
@@ -288,6 +292,7 @@ static int serve(struct run *r)
 		core_loop_run(r->loop);
 	} else {
 		r->scheduler = scheduler_start(&r->relay, r->loop);
+		r->dnssec = dnssec_start(&r->relay, r->loop, r->config);
 		r->admin = admin_start(&r->relay, r->reports, r->loop, r->config);
 		reporter_begin(r->reporter);
 		log_ready(r);

@@ -73,6 +73,12 @@ static void print_queue(const json_t *q)
 	       number(q, "recipients"), number(q, "destinations_waiting"));
 }
 
+static void print_dnssec(const json_t *d)
+{
+	const char *remedy = text(d, "remedy");
+	printf("dnssec     resolver %s%s%s\n", text(d, "resolver"), *remedy ? "; DANE is off: " : "", remedy);
+}
+
 static void print_status(const json_t *v)
 {
 	size_t i;
@@ -96,6 +102,7 @@ static void print_status(const json_t *v)
 	printf("store      %" PRId64 " operations in %" PRId64 " commits, at most %" PRId64 " in one; %s\n", number(store, "ops"),
 	       number(store, "commits"), number(store, "largest_batch"),
 	       json_is_true(json_object_get(store, "accepting")) ? "accepting" : "not accepting");
+	print_dnssec(json_object_get(v, "dnssec"));
 }
 
 static int show(const struct control_answer *a, bool json, struct sp_buf *why)

@@ -2,6 +2,7 @@
  * We take libyaml itself, not libcyaml over it: libcyaml stops at the first fault, and an operator wants to see all of them. */
 #include "relay/config.h"
 
+#include "core/dnsmsg.h"
 #include "relay/config_identity.h"
 #include "relay/config_lists.h"
 #include "relay/config_rows.h"
@@ -221,6 +222,14 @@ static void check_report(struct conf_reader *r)
 	sp_buf_clear(&why);
 }
 
+static void check_probe(struct conf_reader *r)
+{
+	const struct conf_seen *row = seen(r, "resolver.probe");
+	const char *name = r->c->resolver.probe;
+	if (!row->bad && strcmp(name, ".") != 0 && !core_dns_name_ok(sp_str_of(name)))
+		conf_problem(r, row->at, "resolver.probe: '%s' is not a domain name; '.' is the root", name);
+}
+
 static void check_whole(struct conf_reader *r)
 {
 	struct config *c = r->c;
@@ -228,6 +237,7 @@ static void check_whole(struct conf_reader *r)
 	bool named = check_hostname(r);
 	if (c->state_dir[0] != '/')
 		conf_problem(r, seen(r, "state_dir")->at, "state_dir: '%s' is not an absolute path", c->state_dir);
+	check_probe(r);
 	if (both_sound(r, "delivery.retry.first", "delivery.retry.max", &at) && c->delivery.retry.max_ms < c->delivery.retry.first_ms)
 		conf_problem(r, at, "delivery.retry.max is less than delivery.retry.first");
 	if (both_sound(r, "limits.memory", "limits.inline_body", &at) && c->limits.inline_body > c->limits.memory / 4)

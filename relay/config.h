@@ -111,6 +111,7 @@ struct config {
 	struct {
 		char *servers;                  /* "ip[:port],ip"; "": /etc/resolv.conf */
 		int64_t trust_ad;               /* enum config_trust_ad */
+		char *probe;                    /* a signed name, A-labels; "." the root */
 		int64_t timeout_ms;
 	} resolver;
 	struct {

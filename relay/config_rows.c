@@ -18,6 +18,8 @@
 
 static const char *const words_first[] = { "deliver", "defer", NULL };
 static const char *const words_ad[] = { "auto", "yes", "no", NULL };
+static const char *const words_dane[] = { "auto", "off", "required", NULL };
+static const char *const words_requiretls[] = { "enforce", "relaxed", NULL };
 static const char *const words_tls[] = { "1.0", "1.1", "1.2", "1.3", NULL };
 static const char *const words_verified[] = { "1.2", "1.3", NULL };
 static const char *const words_schedule[] = { "internal", "external", NULL };
@@ -40,6 +42,8 @@ const struct conf_row conf_rows[] = {
 	{ "resolver.servers", CONF_ADDRS, AT(resolver.servers), "", 0, 0, NULL, "DNS servers, ip or ip:port; empty: /etc/resolv.conf" },
 	{ "resolver.trust_ad", CONF_WORD, AT(resolver.trust_ad), "auto", 0, 0, words_ad,
 	  "believe the resolver that an answer was authenticated; auto: if all are on loopback" },
+	{ "resolver.probe", CONF_STRING, AT(resolver.probe), ".", 1, 253, NULL,
+	  "a signed name, asked for to see whether the resolver validates; another one than the root only under private roots" },
 	{ "resolver.timeout", CONF_DURATION, AT(resolver.timeout_ms), "5s", 100, 60 * SECOND, NULL, "for one try of one server" },
 
 	{ "tls.ca_file", CONF_STRING, AT(tls.ca_file), "", 0, 4000, NULL, "trusted roots, PEM; empty: the system's" },
@@ -56,6 +60,10 @@ const struct conf_row conf_rows[] = {
 	{ "delivery.port", CONF_INT, AT(delivery.port), "25", 1, 65535, NULL, "of MX hosts" },
 	{ "delivery.allow_private", CONF_NETS, AT(delivery.allow_private), "", 0, 0, NULL,
 	  "networks that an MX or policy host may be in although they are not public" },
+	{ "delivery.dane", CONF_WORD, AT(delivery.dane), "auto", STS_DANE_AUTO, 0, words_dane,
+	  "DANE (RFC 7672): auto: where an MX host has TLSA records; off; required: no host without them" },
+	{ "delivery.requiretls", CONF_WORD, AT(delivery.requiretls), "enforce", CONFIG_REQUIRETLS_ENFORCE, 0, words_requiretls,
+	  "mail under REQUIRETLS (RFC 8689); relaxed: to a verified host also where it does not offer REQUIRETLS" },
 	{ "delivery.concurrency", CONF_INT, AT(delivery.concurrency), "20", 1, 1000, NULL, "sessions at once to a destination" },
 	{ "delivery.host_concurrency", CONF_INT, AT(delivery.host_concurrency), "20", 1, 1000, NULL,
 	  "sessions at once to one address, of all destinations that share it" },

@@ -16,7 +16,8 @@ struct relay {
 	struct core_mailbox *main_mailbox;      /* of the main loop */
 	struct shard **shards;
 	unsigned shard_count;
-	bool trust_ad;                          /* the resolver's AD bit counts */
+	bool trust_ad;                          /* the resolver is one whose AD bit may be believed; whether it says so: */
+	atomic_int dnssec;                      /* enum dnssec_state, as the probe found (relay/dnssec.h) */
 	struct clients *clients;                /* client sessions by address */
 	atomic_uint connections;                /* client sessions on all shards */
 	atomic_uint fetches;                    /* policy fetches under way on all shards, but for */

@@ -18,7 +18,7 @@ from lab.process import wait_until
 from lab.relay import ENVIRONMENT
 
 STATUS = {"version", "hostname", "pid", "started", "uptime_s", "ready", "reason", "shards", "listen", "connections", "accepted", "delivered",
-          "deferred", "bounced", "queue", "store"}
+          "deferred", "bounced", "queue", "store", "dnssec"}
 
 
 def socket_of(relay):

@@ -85,7 +85,7 @@ class Tap:
         """The answer's bytes, or None for silence."""
         try:
             message = dns.message.from_wire(query)
-            name = message.question[0].name.to_text(omit_final_dot=True).lower()
+            name = message.question[0].name.to_text().rstrip(".").lower()          # "" is the root
             kind = dns.rdatatype.to_text(message.question[0].rdtype)
         except (dns.exception.DNSException, IndexError):
             return None
