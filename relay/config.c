@@ -6,6 +6,7 @@
 #include "relay/config_identity.h"
 #include "relay/config_lists.h"
 #include "relay/config_rows.h"
+#include "relay/users.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -45,6 +46,7 @@ void config_unref(struct config *c)
 		conf_clear(c, &conf_rows[i]);
 	conf_lists_clear(c);
 	conf_identity_clear(c);
+	users_unref(c->auth.users);
 	free(c);
 }
 
@@ -230,6 +232,18 @@ static void check_probe(struct conf_reader *r)
 		conf_problem(r, row->at, "resolver.probe: '%s' is not a domain name; '.' is the root", name);
 }
 
+/* The users, before the listeners ask whether there are any. */
+static void read_users(struct conf_reader *r)
+{
+	const struct conf_seen *file = seen(r, "auth.users_file");
+	struct sp_fail why;
+	if (file->bad || r->c->auth.users_file[0] == '\0')
+		return;
+	r->c->auth.users = users_load(r->c->auth.users_file, &why);
+	if (r->c->auth.users == NULL)
+		conf_problem(r, file->at, "auth.users_file: %s", why.text);
+}
+
 static void check_whole(struct conf_reader *r)
 {
 	struct config *c = r->c;
@@ -246,6 +260,7 @@ static void check_whole(struct conf_reader *r)
 		c->delivery.delay_notice_ms = 0;                /* nobody is told of a delay after the bounce */
 	if (named)
 		check_report(r);
+	read_users(r);
 	conf_lists_finish(r);
 }
 

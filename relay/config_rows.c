@@ -39,6 +39,7 @@ const struct conf_row conf_rows[] = {
 	{ "limits.inline_body", CONF_SIZE, AT(limits.inline_body), "128K", 1 * KIB, 16 * MIB, NULL, "larger messages are files of the spool" },
 	{ "limits.memory", CONF_SIZE, AT(limits.memory), "256M", 8 * MIB, 1024 * GIB, NULL, "message content held in memory" },
 
+	{ "auth.users_file", CONF_STRING, AT(auth.users_file), "", 0, 4095, NULL, "who may log in (AUTH); empty: nobody; `strictpost user add` writes it" },
 	{ "resolver.servers", CONF_ADDRS, AT(resolver.servers), "", 0, 0, NULL, "DNS servers, ip or ip:port; empty: /etc/resolv.conf" },
 	{ "resolver.trust_ad", CONF_WORD, AT(resolver.trust_ad), "auto", 0, 0, words_ad,
 	  "believe the resolver that an answer was authenticated; auto: if all are on loopback" },

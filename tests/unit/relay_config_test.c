@@ -114,6 +114,8 @@ static void check_defaults(const struct config *c)
 	assert_int_equal(c->limits.connections_per_client, 0);
 	assert_int_equal(c->limits.inline_body, 128 * 1024);
 	assert_int_equal(c->limits.memory, 256 * 1024 * 1024);
+	assert_string_equal(c->auth.users_file, "");
+	assert_null(c->auth.users);
 	assert_string_equal(c->resolver.servers, "");
 	assert_int_equal(c->resolver.trust_ad, CONFIG_TRUST_AUTO);
 	assert_int_equal(c->resolver.timeout_ms, 5000);
