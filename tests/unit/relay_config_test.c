@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define TEXT_MAX (1 << 20)
-#define KNOWN " hostname state_dir shards limits resolver tls sts delivery report log admin listen routes dkim"
+#define KNOWN " hostname state_dir shards limits auth resolver tls sts delivery report log admin listen routes dkim"
 #define HOST "hostname: relay.example.com\n"
 
 /* NULL: refused; then `problems` says why. */
@@ -352,6 +352,8 @@ static void check_string_row(const struct conf_row *row)
 		check_refused(row, "\"\"", "takes ");
 		return;
 	}
+	if (strcmp(row->path, "auth.users_file") == 0)
+		return;                                         /* read with the configuration: test_users_file() */
 	char *longest = sp_alloc((size_t)row->max + 2);
 	memset(longest, 'x', (size_t)row->max + 1);
 	longest[0] = '/';
@@ -462,6 +464,31 @@ static void test_every_row(void **state)
 		assert_true(*row->help);
 	}
 	config_unref(defaults);
+}
+
+static void test_users_file(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/relay_config_test.XXXXXX", text[200], want[200];
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "# nobody\nann:x:*\n", 18), 18);
+	snprintf(text, sizeof(text), HOST "auth: {users_file: %s}\n", path);
+	snprintf(want, sizeof(want), "t.yaml:2: auth.users_file: %s:2: it is no password hash", path);
+	struct sp_buf problems;
+	assert_null(parse(sp_str_of(text), &problems));
+	assert_int_equal(strncmp(sp_buf_cstr(&problems), want, strlen(want)), 0);
+	sp_buf_clear(&problems);
+	assert_int_equal(ftruncate(fd, 9), 0);
+	struct config *c = parse_sound(text);
+	assert_non_null(c->auth.users);
+	free(round_trip(c));
+	config_unref(c);
+	close(fd);
+	unlink(path);
+	assert_null(parse(sp_str_of(text), &problems));
+	assert_non_null(strstr(sp_buf_cstr(&problems), "there is no such file; strictpost user add makes one"));
+	sp_buf_clear(&problems);
 }
 
 static const struct { const char *label, *hostname, *want; } hostnames[] = {           /* want NULL: refused */
@@ -816,6 +843,7 @@ int main(void)
 		cmocka_unit_test(test_the_contract_and_its_defaults),
 		cmocka_unit_test(test_an_empty_file),
 		cmocka_unit_test(test_every_row),
+		cmocka_unit_test(test_users_file),
 		cmocka_unit_test(test_hostnames),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_not_yaml),
