@@ -98,12 +98,13 @@ static bool is_listed(const struct load_op *o, uint64_t id)
 	return false;
 }
 
-static enum core_db_status list_due(struct core_db *db, struct load_op *o)
+static enum core_db_status list_priority(struct core_db *db, struct load_op *o, int64_t priority)
 {
-	struct core_stmt *s = core_db_stmt(db, "SELECT message FROM recipient WHERE destination = ? AND next_at <= ?"
+	struct core_stmt *s = core_db_stmt(db, "SELECT message FROM recipient WHERE destination = ? AND priority = ? AND next_at <= ?"
 	                                       " ORDER BY next_at, message");
 	core_stmt_text(s, 1, sp_str_of(o->destination));
-	core_stmt_int(s, 2, o->due_ms);
+	core_stmt_int(s, 2, priority);
+	core_stmt_int(s, 3, o->due_ms);
 	enum core_db_status status = CORE_DB_OK;
 	while (o->pair_count < o->limit && (status = core_stmt_step(s)) == CORE_DB_ROW) {
 		uint64_t id = (uint64_t)core_stmt_col_int(s, 0);
@@ -111,7 +112,20 @@ static enum core_db_status list_due(struct core_db *db, struct load_op *o)
 			o->pairs[o->pair_count++] = (struct pair){ id, o->destination };
 	}
 	core_stmt_reset(s);
-	return status == CORE_DB_ROW ? CORE_DB_OK : end_of_list(db, status);
+	return status == CORE_DB_ROW ? CORE_DB_OK : status;
+}
+
+/* RFC 6710 4.4. One look into the index for each priority that is there: what is not due yet, of whatever priority, is not walked over. */
+static enum core_db_status list_due(struct core_db *db, struct load_op *o)
+{
+	int64_t priority = INT64_MAX;
+	enum core_db_status status = CORE_DB_OK;
+	while (o->pair_count < o->limit && (status = queue_rows_priority_below(db, o->destination, &priority)) == CORE_DB_ROW) {
+		status = list_priority(db, o, priority);
+		if (status != CORE_DB_OK)
+			break;
+	}
+	return end_of_list(db, status);
 }
 
 static enum core_db_status run_load(struct core_db *db, struct queue_op *op)

@@ -7,13 +7,19 @@
 struct shared {
 	struct queue_message m;
 	atomic_uint refs;
-	char strings[];         /* sender, client */
+	char strings[];         /* sender, client, envid */
 };
 
+static size_t size_of(const char *s)
+{
+	return s ? strlen(s) + 1 : 0;
+}
+
+/* NULL stays NULL. */
 static char *put(char **at, const char *s)
 {
-	size_t size = strlen(s) + 1;
-	char *copy = memcpy(*at, s, size);
+	size_t size = size_of(s);
+	char *copy = s ? memcpy(*at, s, size) : NULL;
 	*at += size;
 	return copy;
 }
@@ -22,11 +28,13 @@ struct queue_message *queue_message_new(const struct queue_message *fields)
 {
 	const char *sender = fields->sender ? fields->sender : "";
 	const char *client = fields->client ? fields->client : "";
-	struct shared *s = sp_alloc(sizeof(*s) + strlen(sender) + strlen(client) + 2);
+	const char *envid = fields->wish.envid ? fields->wish.envid : "";
+	struct shared *s = sp_alloc(sizeof(*s) + strlen(sender) + strlen(client) + strlen(envid) + 3);
 	char *at = s->strings;
 	s->m = *fields;
 	s->m.sender = put(&at, sender);
 	s->m.client = put(&at, client);
+	s->m.wish.envid = put(&at, envid);
 	queue_id_str(s->m.id, s->m.name);
 	atomic_init(&s->refs, 1);
 	return &s->m;
@@ -55,8 +63,8 @@ struct queue_job *queue_job_new(struct queue_message *m, const struct queue_reci
 {
 	size_t size = sizeof(struct queue_job) + count * sizeof(*recipients);
 	for (size_t i = 0; i < count; i++)
-		size += strlen(recipients[i].address) + strlen(recipients[i].destination) + 2 +
-		        (recipients[i].failure ? strlen(recipients[i].failure) + 1 : 0);
+		size += size_of(recipients[i].address) + size_of(recipients[i].destination) + size_of(recipients[i].failure) +
+		        size_of(recipients[i].wish.orcpt);
 	struct queue_job *j = sp_alloc(size);
 	j->message = queue_message_ref(m);
 	j->recipients = (struct queue_recipient *)(void *)(j + 1);
@@ -66,8 +74,8 @@ struct queue_job *queue_job_new(struct queue_message *m, const struct queue_reci
 		j->recipients[i] = recipients[i];
 		j->recipients[i].address = put(&at, recipients[i].address);
 		j->recipients[i].destination = put(&at, recipients[i].destination);
-		if (recipients[i].failure)
-			j->recipients[i].failure = put(&at, recipients[i].failure);
+		j->recipients[i].failure = put(&at, recipients[i].failure);
+		j->recipients[i].wish.orcpt = put(&at, recipients[i].wish.orcpt);
 	}
 	return j;
 }
@@ -78,4 +86,17 @@ void queue_job_free(struct queue_job *j)
 		return;
 	queue_message_unref(j->message);
 	free(j);
+}
+
+static int priority_of(const struct sp_link *l)
+{
+	return sp_container_of(l, struct queue_job, link)->message->wish.priority;
+}
+
+void queue_job_insert(struct sp_link *list, struct queue_job *j)
+{
+	struct sp_link *at = list;              /* goes before this one; plain mail behind plain mail looks at one */
+	while (at->prev != list && priority_of(at->prev) < j->message->wish.priority)
+		at = at->prev;
+	sp_list_insert_before(at, &j->link);
 }

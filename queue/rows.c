@@ -1,23 +1,43 @@
 /* queue/rows.c - see rows.h. */
 #include "queue/rows.h"
 
+#include "queue/wish.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 /* ---- adding ---- */
 
-#define INSERT_MESSAGE "INSERT INTO message (id, kind, eight_bit, arrived, size, header_len, sender, client, body)" \
-	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-#define INSERT_RECIPIENT "INSERT INTO recipient (id, message, n, destination, address) VALUES (?, ?, ?, ?, ?)"
+#define INSERT_MESSAGE "INSERT INTO message (id, kind, flags, arrived, size, header_len, sender, client, body, hold_until, by_at, envid)" \
+	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define INSERT_RECIPIENT "INSERT INTO recipient (id, message, n, destination, address, priority, notify, orcpt, next_at, deadline)" \
+	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #define UNLESS_THERE " ON CONFLICT DO NOTHING"
+#define HELD_DEADLINE_MS (10 * 60 * 1000)       /* from the release, see queue_accept() */
+
+static void bind_number(struct core_stmt *s, int n, int64_t value)
+{
+	if (value > 0)
+		core_stmt_int(s, n, value);
+	else
+		core_stmt_null(s, n);
+}
+
+static void bind_text(struct core_stmt *s, int n, const char *text)
+{
+	if (text && *text)
+		core_stmt_text(s, n, sp_str_of(text));
+	else
+		core_stmt_null(s, n);
+}
 
 static enum core_db_status add_message(struct core_db *db, const struct queue_message *m, bool again)
 {
 	struct core_stmt *s = core_db_stmt(db, again ? INSERT_MESSAGE UNLESS_THERE : INSERT_MESSAGE);
 	core_stmt_int(s, 1, (int64_t)m->id);
 	core_stmt_int(s, 2, m->kind);
-	core_stmt_int(s, 3, m->eight_bit);
+	core_stmt_int(s, 3, queue_wish_pack(m));
 	core_stmt_int(s, 4, m->arrived_ms);
 	core_stmt_int(s, 5, (int64_t)m->size);
 	core_stmt_int(s, 6, m->header_len);
@@ -27,17 +47,46 @@ static enum core_db_status add_message(struct core_db *db, const struct queue_me
 		core_stmt_null(s, 9);
 	else
 		core_stmt_blob(s, 9, sp_body_bytes(m->body));
+	bind_number(s, 10, m->wish.hold_until_ms);
+	bind_number(s, 11, m->wish.by != SP_BY_NONE ? m->wish.by_ms : 0);
+	bind_text(s, 12, m->wish.envid);
 	return core_stmt_run(s);
 }
 
-static enum core_db_status add_recipient(struct core_db *db, uint64_t row, uint64_t id, const struct queue_recipient *r, bool again)
+static int64_t held_deadline(const struct sp_mail_wish *w)
+{
+	int64_t at_ms;
+	if (__builtin_add_overflow(w->hold_until_ms, HELD_DEADLINE_MS, &at_ms))
+		at_ms = INT64_MAX;
+	return w->by != SP_BY_NONE && w->by_ms < at_ms ? w->by_ms : at_ms;
+}
+
+static enum core_db_status add_recipient(struct core_db *db, uint64_t row, const struct queue_message *m, const struct queue_recipient *r,
+                                         bool again)
 {
 	struct core_stmt *s = core_db_stmt(db, again ? INSERT_RECIPIENT UNLESS_THERE : INSERT_RECIPIENT);
 	core_stmt_int(s, 1, (int64_t)row);
-	core_stmt_int(s, 2, (int64_t)id);
+	core_stmt_int(s, 2, (int64_t)m->id);
 	core_stmt_int(s, 3, r->n);
 	core_stmt_text(s, 4, sp_str_of(r->destination));
 	core_stmt_text(s, 5, sp_str_of(r->address));
+	core_stmt_int(s, 6, m->wish.priority);
+	bind_number(s, 7, r->wish.notify);
+	bind_text(s, 8, r->wish.orcpt);
+	bind_number(s, 9, m->wish.hold_until_ms);
+	bind_number(s, 10, m->wish.hold_until_ms > 0 ? held_deadline(&m->wish) : 0);
+	return core_stmt_run(s);
+}
+
+/* Its destination wakes when the hold is over, if it does not before. One that waits because its site failed goes on waiting, and so does one
+ * that a shard has: that is released in time. */
+static enum core_db_status wake_for_held(struct core_db *db, const char *destination, int64_t at_ms)
+{
+	struct core_stmt *s = core_db_stmt(db, "INSERT INTO destination (name, next_at, failures, since) VALUES (?, ?, 0, 0)"
+	                                       " ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at"
+	                                       " WHERE destination.failures = 0 AND destination.next_at > excluded.next_at");
+	core_stmt_text(s, 1, sp_str_of(destination));
+	core_stmt_int(s, 2, at_ms);
 	return core_stmt_run(s);
 }
 
@@ -49,9 +98,11 @@ enum core_db_status queue_rows_add(struct core_db *db, struct queue_store *s, co
 		op->messages += core_db_changes(db);
 	for (size_t i = 0; i < job->count && status == CORE_DB_OK; i++) {
 		const struct queue_recipient *r = &job->recipients[i];
-		status = add_recipient(db, r->n == 0 ? m->id : queue_store_next_id(s), m->id, r, again);
+		status = add_recipient(db, r->n == 0 ? m->id : queue_store_next_id(s), m, r, again);
 		if (status == CORE_DB_OK)
 			op->recipients += core_db_changes(db);
+		if (status == CORE_DB_OK && m->wish.hold_until_ms > 0)
+			status = wake_for_held(db, r->destination, m->wish.hold_until_ms);
 	}
 	return status;
 }
@@ -125,19 +176,24 @@ static struct sp_body *body_from_file(const struct queue_store *store, const str
 static struct queue_message *message_from_row(struct core_stmt *s, const struct queue_store *store, uint64_t id, struct sp_arena *arena,
                                               const char **damage)
 {
-	struct sp_str sender = core_stmt_col_text(s, 5), client = core_stmt_col_text(s, 6);
+	struct sp_str sender = core_stmt_col_text(s, 5), client = core_stmt_col_text(s, 6), envid = core_stmt_col_text(s, 10);
 	int64_t kind = core_stmt_col_int(s, 0), size = core_stmt_col_int(s, 3), header_len = core_stmt_col_int(s, 4);
 	bool in_file = core_stmt_col_null(s, 7);
+	struct queue_message fields = {
+		.id = id, .kind = (enum queue_kind)kind, .arrived_ms = core_stmt_col_int(s, 2),
+		.size = (uint64_t)size, .header_len = (uint32_t)header_len,
+		.wish.hold_until_ms = core_stmt_col_int(s, 8), .wish.by_ms = core_stmt_col_int(s, 9),
+	};
 	if (kind < QUEUE_MAIL || kind > QUEUE_REPORT || size < 0 || header_len < 0 || header_len > size || header_len > UINT32_MAX ||
+	    !queue_wish_unpack(core_stmt_col_int(s, 1), &fields) || fields.wish.hold_until_ms < 0 || fields.wish.by_ms < 0 ||
+	    envid.len > SP_ENVID_MAX || !is_clean(envid) ||
 	    !is_clean(sender) || !is_clean(client) || (!in_file && core_stmt_col_blob(s, 7).len != (size_t)size)) {
 		*damage = "its row is damaged";
 		return NULL;
 	}
-	struct queue_message fields = {
-		.id = id, .kind = (enum queue_kind)kind, .eight_bit = core_stmt_col_int(s, 1) != 0, .arrived_ms = core_stmt_col_int(s, 2),
-		.size = (uint64_t)size, .header_len = (uint32_t)header_len,
-		.sender = sp_arena_dup(arena, sender), .client = sp_arena_dup(arena, client),
-	};
+	fields.sender = sp_arena_dup(arena, sender);
+	fields.client = sp_arena_dup(arena, client);
+	fields.wish.envid = sp_arena_dup(arena, envid);
 	fields.body = in_file ? body_from_file(store, &fields, arena, damage) : body_from_row(s, 7);
 	return fields.body ? queue_message_new(&fields) : NULL;
 }
@@ -145,8 +201,8 @@ static struct queue_message *message_from_row(struct core_stmt *s, const struct 
 enum core_db_status queue_rows_message(struct core_db *db, const struct queue_store *store, uint64_t id, struct sp_arena *arena,
                                        struct queue_message **out, const char **damage)
 {
-	struct core_stmt *s = core_db_stmt(db, "SELECT kind, eight_bit, arrived, size, header_len, sender, client, body FROM message"
-	                                       " WHERE id = ?");
+	struct core_stmt *s = core_db_stmt(db, "SELECT kind, flags, arrived, size, header_len, sender, client, body, hold_until, by_at, envid"
+	                                       " FROM message WHERE id = ?");
 	core_stmt_int(s, 1, (int64_t)id);
 	enum core_db_status status = core_stmt_step(s);
 	*out = NULL;
@@ -175,46 +231,83 @@ static void push(struct queue_rows_recipients *list, struct sp_arena *arena, con
 	list->at[list->count++] = *r;
 }
 
+/* n, address, attempts, notified, failure, next_at, notify, orcpt, priority. False: not as we write them. */
+static bool recipient_from_row(struct core_stmt *s, const char *destination, struct sp_arena *arena, struct queue_recipient *out)
+{
+	struct sp_str address = core_stmt_col_text(s, 1), orcpt = core_stmt_col_text(s, 7);
+	int64_t n = core_stmt_col_int(s, 0), attempts = core_stmt_col_int(s, 2), notified = core_stmt_col_int(s, 3);
+	int64_t notify = core_stmt_col_int(s, 6), priority = core_stmt_col_int(s, 8);
+	if (address.len == 0 || !is_clean(address) || n < 0 || n > UINT32_MAX || attempts < 0 || attempts > UINT32_MAX ||
+	    notified < 0 || notified > (QUEUE_NOTICE_DELAY | QUEUE_NOTICE_BY) || !queue_wish_is_notify(notify) ||
+	    orcpt.len > SP_ORCPT_MAX || !is_clean(orcpt) || priority < SP_PRIORITY_MIN || priority > SP_PRIORITY_MAX)
+		return false;
+	*out = (struct queue_recipient){
+		.n = (uint32_t)n, .address = sp_arena_dup(arena, address), .destination = destination,
+		.attempts = (unsigned)attempts, .notified = (unsigned)notified, .next_at_ms = core_stmt_col_int(s, 5),
+		.failure = core_stmt_col_null(s, 4) ? NULL : sp_arena_dup(arena, core_stmt_col_text(s, 4)),
+		.wish = { .notify = (unsigned)notify, .orcpt = orcpt.len > 0 ? sp_arena_dup(arena, orcpt) : NULL },
+	};
+	return true;
+}
+
 static enum core_db_status read_recipients(struct core_stmt *s, const char *destination, struct sp_arena *arena,
                                            struct queue_rows_recipients *out, const char **damage)
 {
 	enum core_db_status status;
 	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
-		struct sp_str address = core_stmt_col_text(s, 1);
-		int64_t n = core_stmt_col_int(s, 0), attempts = core_stmt_col_int(s, 2);
-		if (address.len == 0 || !is_clean(address) || n < 0 || n > UINT32_MAX || attempts < 0 || attempts > UINT32_MAX) {
+		struct queue_recipient r;
+		if (recipient_from_row(s, destination, arena, &r))
+			push(out, arena, &r);
+		else
 			*damage = "the row of a recipient is damaged";
-			continue;
-		}
-		struct queue_recipient r = {
-			.n = (uint32_t)n, .address = sp_arena_dup(arena, address), .destination = destination,
-			.attempts = (unsigned)attempts, .notified = core_stmt_col_int(s, 3) != 0,
-			.failure = core_stmt_col_null(s, 4) ? NULL : sp_arena_dup(arena, core_stmt_col_text(s, 4)),
-		};
-		push(out, arena, &r);
 	}
 	if (status == CORE_DB_CORRUPT)
 		*damage = "the row of a recipient cannot be read: the spool is damaged";
 	return status == CORE_DB_CORRUPT ? CORE_DB_OK : status;
 }
 
+static void bind_key(struct core_stmt *s, uint64_t id, const char *destination, int64_t due_ms)
+{
+	core_stmt_int(s, 1, (int64_t)id);
+	core_stmt_text(s, 2, sp_str_of(destination));
+	core_stmt_int(s, 3, due_ms);
+}
+
 enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char *destination, int64_t due_ms, struct sp_arena *arena,
                                     struct queue_rows_recipients *out, const char **damage)
 {
-#define TAKEN " AND destination = ? AND next_at <= ? RETURNING n, address, attempts, notified, failure"
-	static const char *const sql[] = {
-		("UPDATE recipient SET next_at = NULL WHERE id = ? AND n = 0" TAKEN),
-		("UPDATE recipient SET next_at = NULL WHERE message = ? AND n > 0" TAKEN),
-	};
+#define FIRST " WHERE id = ? AND n = 0 AND destination = ? AND next_at <= ?"
+#define MORE " WHERE message = ? AND n > 0 AND destination = ? AND next_at <= ?"
+#define READ "SELECT n, address, attempts, notified, failure, next_at, notify, orcpt, priority FROM recipient"
+#define TAKE "UPDATE recipient SET next_at = NULL"
+	static const struct { const char *read, *take; } sql[] = { { READ FIRST, TAKE FIRST }, { READ MORE, TAKE MORE } };
 	enum core_db_status status = CORE_DB_OK;
 	*out = (struct queue_rows_recipients){ .at = NULL };
 	*damage = NULL;
 	for (size_t i = 0; i < SP_COUNT(sql) && status == CORE_DB_OK; i++) {
-		struct core_stmt *s = core_db_stmt(db, sql[i]);
-		core_stmt_int(s, 1, (int64_t)id);
-		core_stmt_text(s, 2, sp_str_of(destination));
-		core_stmt_int(s, 3, due_ms);
+		size_t before = out->count;
+		struct core_stmt *s = core_db_stmt(db, sql[i].read);
+		bind_key(s, id, destination, due_ms);
 		status = read_recipients(s, destination, arena, out, damage);
+		if (status != CORE_DB_OK || out->count == before)
+			continue;
+		s = core_db_stmt(db, sql[i].take);
+		bind_key(s, id, destination, due_ms);
+		status = core_stmt_run(s);
+	}
+	return status;
+}
+
+enum core_db_status queue_rows_priority_below(struct core_db *db, const char *destination, int64_t *priority)
+{
+	struct core_stmt *s = core_db_stmt(db, "SELECT priority FROM recipient WHERE destination = ? AND priority < ? AND next_at IS NOT NULL"
+	                                       " ORDER BY priority DESC LIMIT 1");
+	core_stmt_text(s, 1, sp_str_of(destination));
+	core_stmt_int(s, 2, *priority);
+	enum core_db_status status = core_stmt_step(s);
+	if (status == CORE_DB_ROW) {
+		*priority = core_stmt_col_int(s, 0);
+		core_stmt_reset(s);
 	}
 	return status;
 }

@@ -27,4 +27,7 @@ struct queue_rows_recipients {
 SP_NODISCARD enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char *destination, int64_t due_ms, struct sp_arena *arena,
                                                  struct queue_rows_recipients *out, const char **damage);
 
+/* CORE_DB_ROW: *priority is the next lower one that mail at rest for the destination has; CORE_DB_OK: there is none. Begin with INT64_MAX. */
+SP_NODISCARD enum core_db_status queue_rows_priority_below(struct core_db *db, const char *destination, int64_t *priority);
+
 #endif

@@ -3,7 +3,9 @@
  * recipient   the first one's row has the id of its message, so that most mail needs no second index; the others draw ids of their own and are
  *             found by recipient_more. next_at NULL: taken, that is in the memory of a shard (as all that is fresh), and in no index. At rest
  *             next_at is set, and the row of its destination exists (the transaction that puts it there makes both). QUEUE_NEVER: quarantined.
+ *             priority is its message's (RFC 6710), which stands here for the index.
  * destination next_at NULL: a shard has it.
+ * flags is queue/wish.h's. What few messages ask for has columns that are NULL in the others, and cost an octet.
  * The types are SQLite's: INTEGER holds 64 bits, as BIGINT does in PostgreSQL, and BLOB is its BYTEA. */
 #include "queue/schema.h"
 
@@ -11,7 +13,7 @@
 
 #include <stdio.h>
 
-#define QUEUE_VERSION 2
+#define QUEUE_VERSION 3
 
 static const char tables_1[] =
 	"CREATE TABLE message (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, eight_bit INTEGER NOT NULL, arrived INTEGER NOT NULL,"
@@ -27,10 +29,24 @@ static const char tables_1[] =
 	"CREATE INDEX destination_next ON destination (next_at) WHERE next_at IS NOT NULL;"
 	"CREATE TABLE suspect (message INTEGER PRIMARY KEY, crashes INTEGER NOT NULL);";
 
+/* What an envelope asks for (core/wish.h), and the order of priorities in a destination. */
+static const char tables_3[] =
+	"ALTER TABLE message RENAME COLUMN eight_bit TO flags;"
+	"ALTER TABLE message ADD COLUMN hold_until INTEGER;"
+	"ALTER TABLE message ADD COLUMN by_at INTEGER;"
+	"ALTER TABLE message ADD COLUMN envid TEXT;"
+	"ALTER TABLE recipient ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE recipient ADD COLUMN notify INTEGER;"
+	"ALTER TABLE recipient ADD COLUMN orcpt TEXT;"
+	"DROP INDEX recipient_rest;"
+	"CREATE INDEX recipient_rest ON recipient (destination, priority, next_at, message) WHERE next_at IS NOT NULL;";
+
 static enum core_db_status migrate_queue(struct core_db *db, unsigned from)
 {
 	enum core_db_status status = from < 1 ? core_db_exec(db, tables_1) : CORE_DB_OK;
-	return status == CORE_DB_OK && from < 2 ? queue_counts_make(db) : status;
+	if (status == CORE_DB_OK && from < 2)
+		status = queue_counts_make(db);
+	return status == CORE_DB_OK && from < 3 ? core_db_exec(db, tables_3) : status;
 }
 
 /* ---- values of our own ---- */

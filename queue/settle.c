@@ -63,11 +63,12 @@ static enum core_db_status defer(struct core_db *db, const struct queue_result *
 
 static enum core_db_status mark_notified(struct core_db *db, const struct queue_result *r)
 {
-#define NOTIFY "UPDATE recipient SET notified = 1, deadline = ? WHERE "
+#define NOTIFY "UPDATE recipient SET notified = notified | ?, deadline = ? WHERE "
 	struct core_stmt *s = core_db_stmt(db, r->n == 0 ? NOTIFY "id = ? AND n = ?" : NOTIFY "message = ? AND n = ? AND n > 0");
-	bind_deadline(s, 1, r->deadline_ms);
-	core_stmt_int(s, 2, (int64_t)r->id);
-	core_stmt_int(s, 3, r->n);
+	core_stmt_int(s, 1, r->notices);
+	bind_deadline(s, 2, r->deadline_ms);
+	core_stmt_int(s, 3, (int64_t)r->id);
+	core_stmt_int(s, 4, r->n);
 	return core_stmt_run(s);
 }
 

@@ -5,8 +5,8 @@
  *
  *   fresh mail     accept -> (in memory on its shard) -> settle
  *   deferred mail  settle/park -> destination row with next_at -> queue_due -> queue_load page by page -> settle -> queue_release
- * Rows: message(id, arrived, sender, flags, size, header_len, body or file), written once; recipient(message, n, address, destination, attempts,
- * next_at or NULL while a job has it, deadline, notified, last failure); destination(name, next_at or NULL while a shard has it, failures, since,
+ * Rows: message(id, arrived, sender, flags, size, header_len, body or file, what its envelope asks for), written once; recipient(message, n, address,
+ * destination, attempts, next_at or NULL while a job has it, deadline, notified, last failure, what is asked for it); destination(name, next_at or NULL while a shard has it, failures, since,
  * last failure). Rows that cannot be read, and messages whose body file is missing, are quarantined when they are to be loaded: an error names
  * them, they stay, and are neither tried nor expired until an operator acts. */
 #ifndef QUEUE_SPOOL_H
@@ -48,12 +48,15 @@ struct queue_message *queue_message_new(const struct queue_message *fields);
 struct queue_message *queue_message_ref(struct queue_message *m);
 void queue_message_unref(struct queue_message *m);      /* NULL is fine */
 
+enum queue_notice { QUEUE_NOTICE_DELAY = 1, QUEUE_NOTICE_BY = 2 };       /* of a delay; that its time was up (RFC 2852, by-mode N) */
+
 struct queue_recipient {
 	uint32_t n;                             /* its number in the message, from 0 */
 	const char *address;
 	const char *destination;                /* next-hop key: lower-case A-label domain, "[192.0.2.1]", or "host:port" of a route */
 	unsigned attempts;                      /* that concerned this recipient itself */
-	bool notified;                          /* a delay notice was sent */
+	unsigned notified;                      /* bits of enum queue_notice: these were sent */
+	int64_t next_at_ms;                     /* set by a load: its time until then, which a park gives back; fresh: 0 */
 	const char *failure;                    /* text of its last deferral; NULL or "": none of its own */
 	struct sp_rcpt_wish wish;
 };
@@ -68,9 +71,11 @@ struct queue_job {
 /* Deep copies of the recipients; takes a new ref on the message. */
 struct queue_job *queue_job_new(struct queue_message *m, const struct queue_recipient *recipients, size_t count);
 void queue_job_free(struct queue_job *j);
+/* Into a list of jobs, behind those of the same wish.priority or a higher one (RFC 6710 4.4). */
+void queue_job_insert(struct sp_link *list, struct queue_job *j);
 
 /* Takes the message into the spool. With wish.hold_until_ms it is at rest from the first, due then (RFC 4865): it is not handed to a shard. Else its
- * recipients are taken, as ever. `done` with not failed: it is on stable storage. `recipients` are copied; the store holds a ref meanwhile.
+ * recipients are taken, as ever. A held one comes to queue_overdue() when it is at rest 10 minutes after its release. `done` with not failed: it is on stable storage. `recipients` are copied; the store holds a ref meanwhile.
  * `extra`: NULL, or what goes with it. */
 void queue_accept(struct queue_store *s, struct queue_message *m, const struct queue_recipient *recipients, size_t count,
                   struct queue_extra *extra, struct core_mailbox *reply_to, void (*done)(void *owner, const struct sp_fail *why), void *owner);
@@ -82,6 +87,7 @@ struct queue_result {
 	enum queue_outcome outcome;             /* DELIVERED, BOUNCED: the row goes. DEFERRED: attempts + 1, next_at. NOTIFIED: marks only */
 	int64_t next_at_ms;                     /* DEFERRED: not before this */
 	int64_t deadline_ms;                    /* DEFERRED, NOTIFIED: when the message wants attention at the latest (delay notice or expiry) */
+	unsigned notices;                       /* NOTIFIED: bits of enum queue_notice */
 	const char *text;                       /* DEFERRED: last failure, printable */
 };
 /* One transaction: the results, and the notifications (DSNs) they cause as new messages. A message whose last recipient went is deleted with its
@@ -100,8 +106,8 @@ struct queue_wait {
 	const char *text;                       /* the last, printable */
 };
 /* Leaves a job at rest: for a destination that waits, or that has too much in memory. Its recipients, and no others of the message, which may be in
- * another job that is being sent: those that are taken (next_at NULL) get next_at 0 and the deadline; those that a settle before put off (next_at set)
- * keep theirs. Makes the destination's row when it has none (next_at 0: due at once). The job is copied from. */
+ * another job that is being sent: those that are taken (next_at NULL) get their next_at_ms and the deadline; those that a settle before put off
+ * (next_at set) keep theirs. Makes the destination's row when it has none (next_at 0: due at once). The job is copied from. */
 void queue_park(struct queue_store *s, const struct queue_job *job, int64_t deadline_ms);
 /* A shard lets go of a destination: the row's wait is set, and the row made when there is none (or it goes when no recipient is left). Where the
  * site is fine (failures 0) next_at becomes the earliest next_at of its recipients, but not before wait->next_at_ms. */
@@ -119,8 +125,8 @@ struct queue_due { const char *name; unsigned failures; int64_t since_ms; };
 void queue_due(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
                void (*done)(void *owner, const struct queue_due *due, size_t count, int64_t next_ms, const struct sp_fail *why),
                void *owner);
-/* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`, by next_at, then age; those of a
- * higher wish.priority before others (RFC 6710 4.4).
+/* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`: those of a higher
+ * wish.priority first (RFC 6710 4.4), then by next_at, then age.
  * The loaded recipients are taken: their next_at becomes NULL, as a fresh one's, so that exactly one job has a recipient at any time, whatever is on its
  * way between threads (no list of what to skip, and no DSN for what was just delivered). They are given back by queue_settle or queue_park; at start,
  * all that is NULL becomes due (0). The jobs are the callee's. */

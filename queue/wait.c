@@ -1,5 +1,6 @@
 /* queue/wait.c - mail at rest and the waits of destinations: park, release, due, waiting. See spool.h. */
 #include "queue/rows.h"
+#include "queue/schema.h"
 
 #include "core/log.h"
 
@@ -11,7 +12,7 @@ struct park_op {
 	int64_t deadline_ms;
 	uint64_t id;
 	size_t count;
-	uint32_t numbers[];                     /* of the message's recipients */
+	struct { uint32_t n; int64_t next_at_ms; } recipients[];
 };
 
 struct release_op {
@@ -30,15 +31,17 @@ static void log_failure(const char *doing, const char *destination, const struct
 
 /* ---- park ---- */
 
-static enum core_db_status park_one(struct core_db *db, uint32_t n, const struct park_op *p, int64_t *changed)
+static enum core_db_status park_one(struct core_db *db, const struct park_op *p, size_t i, int64_t *changed)
 {
-#define PARK "UPDATE recipient SET next_at = 0, deadline = ? WHERE "
+#define PARK "UPDATE recipient SET next_at = ?, deadline = ? WHERE "
+	uint32_t n = p->recipients[i].n;
 	struct core_stmt *s = core_db_stmt(db, n == 0 ? PARK "id = ? AND n = ? AND next_at IS NULL"
 	                                              : PARK "message = ? AND n = ? AND n > 0 AND next_at IS NULL");
+	core_stmt_int(s, 1, p->recipients[i].next_at_ms);
 	if (p->deadline_ms > 0)
-		core_stmt_int(s, 1, p->deadline_ms);
-	core_stmt_int(s, 2, (int64_t)p->id);
-	core_stmt_int(s, 3, n);
+		core_stmt_int(s, 2, p->deadline_ms);
+	core_stmt_int(s, 3, (int64_t)p->id);
+	core_stmt_int(s, 4, n);
 	enum core_db_status status = core_stmt_run(s);
 	*changed += status == CORE_DB_OK ? core_db_changes(db) : 0;
 	return status;
@@ -50,7 +53,7 @@ static enum core_db_status run_park(struct core_db *db, struct queue_op *op)
 	enum core_db_status status = CORE_DB_OK;
 	int64_t changed = 0;
 	for (size_t i = 0; i < p->count && status == CORE_DB_OK; i++)
-		status = park_one(db, p->numbers[i], p, &changed);
+		status = park_one(db, p, i, &changed);
 	if (status == CORE_DB_OK && changed > 0)
 		status = queue_rows_need_destination(db, sp_str_of(p->destination), 0);
 	return status;
@@ -66,7 +69,7 @@ static void on_parked(struct queue_op *op, const struct sp_fail *why)
 
 void queue_park(struct queue_store *s, const struct queue_job *job, int64_t deadline_ms)
 {
-	struct park_op *p = sp_alloc(sizeof(*p) + job->count * sizeof(p->numbers[0]));
+	struct park_op *p = sp_alloc(sizeof(*p) + job->count * sizeof(p->recipients[0]));
 	p->op.run = run_park;
 	p->op.done = on_parked;
 	p->op.insist = p->op.patient = true;
@@ -74,23 +77,41 @@ void queue_park(struct queue_store *s, const struct queue_job *job, int64_t dead
 	p->deadline_ms = deadline_ms;
 	p->id = job->message->id;
 	p->count = job->count;
-	for (size_t i = 0; i < job->count; i++)
-		p->numbers[i] = job->recipients[i].n;
+	for (size_t i = 0; i < job->count; i++) {
+		p->recipients[i].n = job->recipients[i].n;
+		p->recipients[i].next_at_ms = sp_max(job->recipients[i].next_at_ms, 0);
+	}
 	queue_store_submit(s, &p->op);
 }
 
 /* ---- release ---- */
 
-/* CORE_DB_ROW with the time when the first of its recipients is due; CORE_DB_OK: there is none. */
-static enum core_db_status earliest(struct core_db *db, const char *destination, int64_t *at_ms)
+/* Lowers *at_ms to the time when the first of its recipients of this priority is due. */
+static enum core_db_status earliest_of(struct core_db *db, const char *destination, int64_t priority, int64_t *at_ms)
 {
-	struct core_stmt *s = core_db_stmt(db, "SELECT next_at FROM recipient WHERE destination = ? AND next_at < 9223372036854775807"
+	struct core_stmt *s = core_db_stmt(db, "SELECT next_at FROM recipient WHERE destination = ? AND priority = ? AND next_at < ?"
 	                                       " ORDER BY next_at LIMIT 1");
 	core_stmt_text(s, 1, sp_str_of(destination));
+	core_stmt_int(s, 2, priority);
+	core_stmt_int(s, 3, *at_ms);
 	enum core_db_status status = core_stmt_step(s);
-	if (status == CORE_DB_ROW) {
-		*at_ms = core_stmt_col_int(s, 0);
-		core_stmt_reset(s);
+	if (status != CORE_DB_ROW)
+		return status;
+	*at_ms = core_stmt_col_int(s, 0);
+	core_stmt_reset(s);
+	return CORE_DB_OK;
+}
+
+/* The time when the first of its recipients is due; QUEUE_NEVER: there is none that is. */
+static enum core_db_status earliest(struct core_db *db, const char *destination, int64_t *at_ms)
+{
+	int64_t priority = INT64_MAX;
+	enum core_db_status status;
+	*at_ms = QUEUE_NEVER;
+	while ((status = queue_rows_priority_below(db, destination, &priority)) == CORE_DB_ROW) {
+		status = earliest_of(db, destination, priority, at_ms);
+		if (status != CORE_DB_OK)
+			break;
 	}
 	return status;
 }
@@ -120,9 +141,9 @@ static enum core_db_status run_release(struct core_db *db, struct queue_op *op)
 	struct release_op *r = sp_container_of(op, struct release_op, op);
 	int64_t first_ms = 0, next_at_ms = r->wait.next_at_ms > 0 ? r->wait.next_at_ms : 0;
 	enum core_db_status status = earliest(db, r->destination, &first_ms);
-	if (status == CORE_DB_OK)
+	if (status == CORE_DB_OK && first_ms == QUEUE_NEVER)
 		return remove_row(db, r->destination);
-	if (status != CORE_DB_ROW)
+	if (status != CORE_DB_OK)
 		return status;
 	if (r->wait.failures == 0 && first_ms > next_at_ms)     /* the site is fine: only its recipients wait */
 		next_at_ms = first_ms;

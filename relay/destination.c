@@ -78,7 +78,7 @@ static int64_t job_deadline(const struct destination *d, const struct queue_job 
 {
 	bool notified = true;
 	for (size_t i = 0; i < j->count; i++)
-		notified &= j->recipients[i].notified;
+		notified &= j->recipients[i].notified != 0;
 	return outcome_deadline_ms(d->shard->config, j->message, notified);
 }
 
@@ -243,7 +243,7 @@ static void on_loaded(void *owner, struct queue_job **jobs, size_t count, const 
 			wait_in_store(d, jobs[i]);
 			continue;
 		}
-		sp_list_push_back(&d->waiting, &jobs[i]->link);
+		queue_job_insert(&d->waiting, jobs[i]);
 		d->waiting_count++;
 	}
 	free(load->name);
@@ -409,7 +409,7 @@ void destination_give(struct shard *s, const char *name, struct queue_job *job)
 		queue_job_free(job);
 		d->more = d->taken = true;
 	} else {
-		sp_list_push_back(&d->waiting, &job->link);
+		queue_job_insert(&d->waiting, job);
 		d->waiting_count++;
 	}
 	kick(d);

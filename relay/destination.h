@@ -18,7 +18,7 @@ struct destination {
 	struct sp_link idle;                    /* in shard->idle_destinations, while QUIET */
 	struct shard *shard;
 	char *name;
-	struct sp_link waiting;                 /* of struct queue_job: to be sent */
+	struct sp_link waiting;                 /* of struct queue_job: to be sent, in the order of priorities */
 	size_t waiting_count;
 	struct sp_link inflight;                /* of struct queue_job: being sent, or being settled */
 	struct sp_link sessions;                /* of struct delivery */

@@ -321,7 +321,8 @@ static void on_stored(void *owner, const struct sp_fail *why)
 	} else {
 		atomic_fetch_add_explicit(&s->relay->accepted, 1, memory_order_relaxed);
 		log_accepted(st);
-		hand_out(st);
+		if (st->message->wish.hold_until_ms == 0)
+			hand_out(st);
 		snprintf(reply, sizeof(reply), "250 2.0.0 Ok: queued as %s", st->message->name);
 		if (st->session)
 			answer(st->session, reply, true);

@@ -100,7 +100,7 @@ static void on_settled(void *owner, const struct sp_fail *why)
 	for (size_t i = 0; i < job->count; i++) {
 		left |= t->outcomes[i].outcome == OUTCOME_DEFER;
 		waits |= t->outcomes[i].outcome == OUTCOME_DEFER && t->outcomes[i].next_at_ms == 0;
-		job->recipients[i].notified |= t->outcomes[i].notify;
+		job->recipients[i].notified |= t->outcomes[i].notify ? QUEUE_NOTICE_DELAY : 0;
 	}
 	free_settlement(t);
 	destination_settled(d, job, left, waits);
@@ -168,6 +168,7 @@ static void write_results(struct settlement *t)
 			n++;
 		if (o->notify) {
 			fill_result(t, i, &results[n]);
+			results[n].notices = QUEUE_NOTICE_DELAY;
 			results[n++].outcome = QUEUE_NOTIFIED;
 		}
 	}

@@ -209,7 +209,7 @@ static SP_UNUSED void settle(const struct queue_result *results, size_t count)
 static SP_UNUSED void settle_one(uint64_t id, uint32_t n, enum queue_outcome outcome, int64_t next_at_ms, int64_t deadline_ms)
 {
 	struct queue_result r = { .id = id, .n = n, .outcome = outcome, .next_at_ms = next_at_ms, .deadline_ms = deadline_ms,
-	                          .text = "450 4.2.0 later" };
+	                          .notices = QUEUE_NOTICE_DELAY, .text = "450 4.2.0 later" };
 	settle(&r, 1);
 	assert_false(sp_failed(&last));
 }
