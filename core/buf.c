@@ -15,6 +15,13 @@ void sp_buf_clear(struct sp_buf *b)
 	sp_buf_init(b, b->max);
 }
 
+void sp_buf_wipe(struct sp_buf *b)
+{
+	if (b->p)
+		explicit_bzero(b->p, b->cap);
+	sp_buf_clear(b);
+}
+
 void sp_buf_reset(struct sp_buf *b)
 {
 	b->len = 0;

@@ -18,6 +18,7 @@ struct sp_buf {
 
 void sp_buf_init(struct sp_buf *b, size_t max);         /* allocates nothing */
 void sp_buf_clear(struct sp_buf *b);                    /* frees the bytes; as after init */
+void sp_buf_wipe(struct sp_buf *b);                     /* as clear, of a secret: overwrites them first */
 void sp_buf_reset(struct sp_buf *b);                    /* empty again, keeps the memory */
 
 void sp_buf_add(struct sp_buf *b, struct sp_str s);

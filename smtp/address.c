@@ -45,11 +45,17 @@ static size_t utf8_len(struct sp_str s)
 	return len;
 }
 
-static bool is_utf8(struct sp_str s)
+static bool is_control(struct sp_str s)          /* the character at the front */
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+	return p[0] < ' ' || p[0] == 127 || (p[0] == 0xc2 && s.len > 1 && p[1] < 0xa0);
+}
+
+bool smtp_is_utf8_text(struct sp_str s)
 {
 	while (s.len > 0) {
 		size_t len = utf8_len(s);
-		if (len == 0)
+		if (len == 0 || is_control(s))
 			return false;
 		s = sp_str_from(s, len);
 	}
@@ -217,8 +223,8 @@ static bool check_local(struct sp_str local, bool allow_utf8, bool *utf8, const 
 		*why = "local part of more than 64 octets";
 	else if (*utf8 && !allow_utf8)
 		*why = "local part with octets over 127";
-	else if (*utf8 && !is_utf8(local))
-		*why = "local part that is not UTF-8";
+	else if (*utf8 && !smtp_is_utf8_text(local))
+		*why = "local part that is not UTF-8 text";
 	else
 		return true;
 	return false;

@@ -26,6 +26,9 @@ struct smtp_address {
 SP_NODISCARD bool smtp_address_parse(struct sp_str s, bool allow_utf8_local, struct sp_arena *arena,
                                      struct smtp_address *out, const char **why);
 
+/* UTF-8 (RFC 3629), and no control characters in it: neither those of ASCII nor U+0080 to U+009F. */
+bool smtp_is_utf8_text(struct sp_str s);
+
 /* A domain as the rest of the program uses it: lower case, A-labels, no trailing dot; NULL with *why where it is none.
  * Every label LDH (underscore allowed), 1..63 octets, at most 253 in all. */
 const char *smtp_domain_ascii(struct sp_str s, struct sp_arena *arena, const char **why);

@@ -270,6 +270,17 @@ static const char *parse_bdat(struct sp_str s, struct smtp_command *out)        
 	return NULL;
 }
 
+static const char *parse_auth(struct sp_str s, struct smtp_command *out)        /* RFC 4954 4 */
+{
+	out->argument = sp_take_until(&s, ' ');
+	sp_take_blanks(&s);
+	if (s.len > 0)
+		out->initial = s;
+	if (out->argument.len == 0 || sp_str_contains(s, ' '))
+		return "501 5.5.4 Say AUTH mechanism, or AUTH mechanism initial-response";
+	return NULL;
+}
+
 static const char *parse_nothing(struct sp_str s)
 {
 	return s.len == 0 ? NULL : "501 5.5.4 This command takes no argument";          /* RFC 5321 4.1.1 */
@@ -305,8 +316,9 @@ const char *smtp_command_parse(struct sp_str line, struct sp_arena *arena, struc
 	case SMTP_VERB_NOOP:
 	case SMTP_VERB_HELP:
 		return NULL;
-	case SMTP_VERB_EXPN:
 	case SMTP_VERB_AUTH:
+		return parse_auth(rest, out);
+	case SMTP_VERB_EXPN:
 		return "502 5.5.1 Not offered here";                    /* RFC 5321 4.2.4 */
 	case SMTP_VERB_HTTP:
 	case SMTP_VERB_UNKNOWN:

@@ -1,5 +1,6 @@
 /* smtp/command.h - a command line as the server understands it: verb, path, parameters; or the reply that refuses it.
- * Implements RFC 5321 4.1.1 and 4.1.2 (syntax), 1870 (SIZE), 6152 (BODY), 3030 (BDAT). Pure. Used by smtp/server.c. */
+ * Implements RFC 5321 4.1.1 and 4.1.2 (syntax), 1870 (SIZE), 6152 (BODY), 3030 (BDAT), 3207 (STARTTLS), 4954 4 (AUTH). Pure.
+ * Used by smtp/server.c. */
 #ifndef SMTP_COMMAND_H
 #define SMTP_COMMAND_H
 
@@ -18,8 +19,8 @@
 	X(HELP, "HELP") \
 	X(QUIT, "QUIT") \
 	X(STARTTLS, "STARTTLS") \
-	X(EXPN, "EXPN")         /* from here on: known, and not offered */ \
-	X(AUTH, "AUTH")
+	X(AUTH, "AUTH") \
+	X(EXPN, "EXPN")         /* known, and never offered */
 
 enum smtp_verb {
 	SMTP_VERB_UNKNOWN,
@@ -32,7 +33,8 @@ enum smtp_verb {
 
 struct smtp_command {
 	enum smtp_verb verb;
-	struct sp_str argument;         /* of HELO and EHLO: the name; lent from the line */
+	struct sp_str argument;         /* of HELO and EHLO: the name; of AUTH: the mechanism; lent from the line */
+	struct sp_str initial;          /* of AUTH: the initial response; p is NULL when there is none; lent from the line */
 	struct smtp_address path;       /* of MAIL and RCPT; text "" is the null path, "postmaster" may stand without a domain */
 	uint64_t size;                  /* of MAIL: SIZE=, 0 when not told */
 	bool eight_bit;                 /* of MAIL: BODY=8BITMIME */

@@ -11,16 +11,33 @@ void smtp_line_reader_init(struct smtp_line_reader *r, bool allow_bare_lf)
 
 void smtp_line_reader_clear(struct smtp_line_reader *r)
 {
-	sp_buf_clear(&r->partial);
+	sp_buf_wipe(&r->partial);
 }
 
 static void forget_partial(struct smtp_line_reader *r)
 {
+	if (r->partial.p)
+		explicit_bzero(r->partial.p, r->partial.len);
 	if (r->partial.cap > KEEP_MAX)
 		sp_buf_clear(&r->partial);
 	else
 		sp_buf_reset(&r->partial);
 	r->lent = false;
+}
+
+/* Grows by a copy of our own, since realloc() would leave the old one in freed memory as it is. */
+static void keep(struct smtp_line_reader *r, struct sp_str piece)
+{
+	if (r->partial.len + piece.len >= r->partial.cap) {
+		struct sp_buf bigger;
+		sp_buf_init(&bigger, r->partial.max);
+		char *room = sp_buf_room(&bigger, sp_min(2 * r->partial.len + piece.len, bigger.max));
+		sp_assert(room);
+		sp_buf_add(&bigger, sp_buf_str(&r->partial));
+		sp_buf_wipe(&r->partial);
+		r->partial = bigger;
+	}
+	sp_buf_add(&r->partial, piece);
 }
 
 /* Takes octets up to and including the next LF. *crlf: it stands behind a CR. */
@@ -53,7 +70,7 @@ static bool finish(struct smtp_line_reader *r, struct sp_str piece, bool crlf, s
 	if (*status != SMTP_LINE_DONE)
 		return *status != SMTP_LINE_BARE_LF;    /* told when the LF came */
 	if (r->partial.len > 0) {
-		sp_buf_add(&r->partial, piece);
+		keep(r, piece);
 		piece = sp_buf_str(&r->partial);
 		r->lent = true;
 	}
@@ -78,7 +95,7 @@ enum smtp_line_status smtp_line_read(struct smtp_line_reader *r, struct sp_str *
 		if (ended && finish(r, piece, crlf, line, &status))
 			return status;
 		if (!ended && r->fault == SMTP_LINE_MORE)
-			sp_buf_add(&r->partial, piece);
+			keep(r, piece);
 	}
 	return r->fault == SMTP_LINE_HOPELESS ? SMTP_LINE_HOPELESS : SMTP_LINE_MORE;
 }

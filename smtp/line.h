@@ -1,7 +1,7 @@
 /* smtp/line.h - command lines out of a stream of octets.
  * Implements RFC 5321 2.3.8 (lines end in CRLF and nothing else) and the limits of DESIGN.md. Pure. Used by smtp/server.c.
  * A line that is too long, or that holds a bare LF, is dropped whole up to its CRLF, so that client and server agree on
- * which reply belongs to which command. */
+ * which reply belongs to which command. Lines may hold passwords: what is copied is overwritten once it is done with. */
 #ifndef SMTP_LINE_H
 #define SMTP_LINE_H
 

@@ -36,6 +36,8 @@ static bool holds(const struct smtp_server *s)
 		return s->verdict != NULL;
 	case SERVER_HANDSHAKE:
 		return !s->open && !s->tls;
+	case SERVER_AUTH:
+		return !s->open && s->tls && s->helo != NULL && s->auth != NULL;
 	case SERVER_CLOSED:
 		break;
 	}
@@ -56,7 +58,7 @@ bool server_want(struct smtp_server *s, enum smtp_server_want w)
 
 static bool is_question(enum smtp_server_want w)
 {
-	return w == SMTP_SERVER_MAIL || w == SMTP_SERVER_RCPT || w == SMTP_SERVER_BEGIN || w == SMTP_SERVER_END;
+	return w == SMTP_SERVER_MAIL || w == SMTP_SERVER_RCPT || w == SMTP_SERVER_BEGIN || w == SMTP_SERVER_END || w == SMTP_SERVER_LOGIN;
 }
 
 /* ---- replies ---- */
@@ -74,6 +76,7 @@ void server_say(struct smtp_server *s, const char *reply)
 void server_leave(struct smtp_server *s, const char *reply)
 {
 	server_say(s, reply);
+	server_end_auth(s);
 	server_enter(s, SERVER_CLOSED);
 }
 
@@ -105,7 +108,7 @@ static bool apply_vrfy(struct smtp_server *s)
 
 static bool apply_help(struct smtp_server *s)
 {
-	server_say(s, "214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+	server_say(s, "214 2.0.0 EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
 	return true;
 }
 
@@ -118,6 +121,11 @@ static bool apply_quit(struct smtp_server *s)
 static bool offers_starttls(const struct smtp_server *s)
 {
 	return s->settings->starttls;
+}
+
+static bool offers_auth(const struct smtp_server *s)
+{
+	return s->settings->auth;
 }
 
 #define IN(name) (1u << SERVER_##name)
@@ -141,13 +149,14 @@ static const struct command_row {
 	[SMTP_VERB_VRFY] = { ALWAYS, false, NULL, NULL, apply_vrfy },
 	[SMTP_VERB_HELP] = { ALWAYS, false, NULL, NULL, apply_help },
 	[SMTP_VERB_QUIT] = { ALWAYS, true, NULL, NULL, apply_quit },
+	[SMTP_VERB_AUTH] = { IN(READY), false, offers_auth, server_check_auth, server_apply_auth },
 	[SMTP_VERB_STARTTLS] = { IN(READY), true, offers_starttls, server_check_starttls, server_apply_starttls },
 };
 
 static const char *unwelcome(const struct smtp_server *s)
 {
 	enum smtp_verb v = s->command.verb;
-	bool nested = (v == SMTP_VERB_MAIL && s->state != SERVER_CHUNKS) || v == SMTP_VERB_STARTTLS;
+	bool nested = (v == SMTP_VERB_MAIL && s->state != SERVER_CHUNKS) || v == SMTP_VERB_STARTTLS || v == SMTP_VERB_AUTH;
 	bool transaction = s->state != SERVER_START && s->state != SERVER_READY;
 	return nested && transaction ? "503 5.5.1 A transaction is under way: end it, or say RSET" : states[s->state].unwelcome;
 }
@@ -159,6 +168,8 @@ static const char *judge(struct smtp_server *s, const struct command_row *row, c
 		return syntax;                          /* unknown, or never offered */
 	if (row->offered && !row->offered(s))
 		return "502 5.5.1 Not offered here";            /* RFC 5321 4.2.4 */
+	if (s->command.verb == SMTP_VERB_AUTH && !s->tls)
+		return "538 5.7.11 Encryption is required for AUTH";            /* RFC 4954 6 */
 	if (s->settings->tls_required && !s->tls && !row->in_clear)
 		return "530 5.7.0 Say STARTTLS first";          /* RFC 3207 4 */
 	if (!(row->states & (1u << s->state)))
@@ -241,6 +252,7 @@ void smtp_server_free(struct smtp_server *s)
 {
 	if (s == NULL)
 		return;
+	server_end_auth(s);
 	sp_arena_clear(&s->command_arena);
 	sp_arena_clear(&s->mail_arena);
 	smtp_line_reader_clear(&s->lines);
@@ -301,6 +313,16 @@ const struct smtp_server_mail *smtp_server_mail(const struct smtp_server *s)
 	return &s->mail;
 }
 
+const char *smtp_server_with(const struct smtp_server *s)
+{
+	/* RFC 3848, RFC 6531 4.3; [SMTPUTF8][TLS][AUTH] */
+	static const char *const words[2][2][2] = {
+		{ { "ESMTP", "ESMTPA" }, { "ESMTPS", "ESMTPSA" } },
+		{ { "UTF8SMTP", "UTF8SMTPA" }, { "UTF8SMTPS", "UTF8SMTPSA" } },
+	};
+	return s->mail.esmtp ? words[s->mail.wish.utf8][s->tls][s->authenticated] : "SMTP";
+}
+
 static void accept_begin(struct smtp_server *s, const char *reply)
 {
 	if (!s->content.dots) {
@@ -326,6 +348,11 @@ void smtp_server_accept(struct smtp_server *s, const char *reply)
 		server_enter(s, SERVER_RCPT);
 	} else if (asked == SMTP_SERVER_BEGIN) {
 		accept_begin(s, reply);
+	} else if (asked == SMTP_SERVER_LOGIN) {
+		s->authenticated = true;
+		server_end_auth(s);
+		server_say(s, reply ? reply : "235 2.7.0 Authentication successful");
+		server_enter(s, SERVER_READY);
 	} else {
 		server_say(s, reply ? reply : "250 2.0.0 Ok");
 		s->errors = 0;
@@ -339,8 +366,9 @@ void smtp_server_refuse(struct smtp_server *s, const char *reply)
 	sp_assert(is_question(asked));
 	s->want = SMTP_SERVER_READ;
 	if (reply == NULL)
-		reply = "451 4.3.0 Not now: try again later";
+		reply = asked == SMTP_SERVER_LOGIN ? "535 5.7.8 Authentication credentials invalid" : "451 4.3.0 Not now: try again later";
 	s->open &= asked == SMTP_SERVER_RCPT;
+	server_end_auth(s);
 	if (sp_str_starts(sp_str_of(reply), SP_STR("421"))) {
 		server_leave(s, reply);                        /* RFC 5321 3.8 */
 	} else if (asked == SMTP_SERVER_BEGIN && !s->content.dots) {
@@ -348,7 +376,7 @@ void smtp_server_refuse(struct smtp_server *s, const char *reply)
 	} else {
 		server_say(s, reply);
 		if (asked != SMTP_SERVER_RCPT)
-			server_end_mail(s);
+			server_end_mail(s);             /* back to READY */
 	}
 }
 

@@ -95,7 +95,7 @@ const char *smtp_server_with(const struct smtp_server *s);
 
 /* The handshake is through: what was learnt in clear is forgotten, EHLO is due again (RFC 3207 4.2). */
 void smtp_server_tls_done(struct smtp_server *s);
-/* The client is known without AUTH (its certificate, its address): auth_required is satisfied, and AUTH is still welcome. */
+/* The client is known without AUTH (its certificate, its address): auth_required is satisfied, and AUTH is still welcome. Up to XCLIENT. */
 void smtp_server_set_known(struct smtp_server *s);
 
 struct smtp_server_login {              /* lent until the answer; wiped then */
@@ -104,7 +104,7 @@ struct smtp_server_login {              /* lent until the answer; wiped then */
 	const char *acting;             /* authorization identity; "" when it is the same */
 	struct sp_str password;         /* no NUL in it */
 };
-/* At LOGIN. Accepted: 235 2.7.0. Refused: 535 5.7.8 unless the reply says otherwise (454 4.7.0 when it could not be looked up). */
+/* At LOGIN. What of it stood in the input is the caller's to overwrite. Accepted: 235 2.7.0. Refused: 535 5.7.8 unless the reply says otherwise (454 4.7.0 when it could not be looked up). */
 const struct smtp_server_login *smtp_server_login(const struct smtp_server *s);
 
 /* At XCLIENT (Postfix's XCLIENT_README). NULL: not said; "": said to be unavailable. Printable. */

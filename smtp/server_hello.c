@@ -13,6 +13,8 @@ static void add_offers(struct smtp_server *s)
 	              "250-ENHANCEDSTATUSCODES\r\n" "250-CHUNKING\r\n", set->hostname, set->message_size);
 	if (set->starttls && !s->tls)                   /* RFC 3207 4.2: not offered under TLS */
 		sp_buf_adds(out, "250-STARTTLS\r\n");
+	if (server_offers_auth(s))
+		sp_buf_adds(out, "250-AUTH PLAIN LOGIN\r\n");
 	sp_buf_printf(out, "250 LIMITS RCPTMAX=%u\r\n", set->recipients);
 }
 

@@ -10,10 +10,10 @@
 /*  START -> READY -> MAIL -> RCPT -> DATA -> READY              EHLO, HELO: any of the first five -> READY
  *                            RCPT -> CHUNK -> CHUNKS -> CHUNK .. -> READY
  *  a BDAT that is refused -> DROP -> where it was, or READY if the message failed by it
- *  READY -> HANDSHAKE -> START (STARTTLS)                        START, READY -> START (XCLIENT)
+ *  READY -> HANDSHAKE -> START (STARTTLS)        READY -> AUTH -> READY
  *  any -> CLOSED (QUIT, 421): what is sent after that is not looked at
- *  The caller is asked in READY (MAIL), MAIL and RCPT (RCPT), RCPT (BEGIN), DATA and CHUNK (END); `want` holds the question until the
- *  answer moves us on. What holds where is in holds().
+ *  The caller is asked in READY (MAIL), MAIL and RCPT (RCPT), RCPT (BEGIN), DATA and CHUNK (END), AUTH (LOGIN); `want` holds the question
+ *  until the answer moves us on. What holds where is in holds().
  *  A handler takes octets from `in`. True: go round again; false: return s->want. */
 #define SERVER_STATES(X) /* state  handler  what a command that is unwelcome there is told */ \
 	X(START,     server_on_command,   "503 5.5.1 Say EHLO first") \
@@ -25,6 +25,7 @@
 	X(CHUNK,     server_on_chunk,     NULL) \
 	X(DROP,      server_on_drop,      NULL) \
 	X(HANDSHAKE, server_on_handshake, NULL) \
+	X(AUTH,      server_on_auth,      NULL) \
 	X(CLOSED,    server_on_closed,    NULL)
 
 enum server_state {
@@ -42,6 +43,9 @@ struct smtp_server {
 	unsigned errors;                /* since the last message taken */
 	bool spoken;                    /* a command has come */
 	bool tls;                       /* the session is under TLS */
+	bool authenticated;
+	bool known;                     /* to the caller, without AUTH */
+	struct server_auth *auth;       /* in AUTH: the exchange; else NULL */
 	char *goodbye;                  /* dismissed: the 421 to come */
 	bool leave_now;
 
@@ -96,5 +100,12 @@ bool server_apply_hello(struct smtp_server *s);
 const char *server_check_starttls(struct smtp_server *s);
 bool server_apply_starttls(struct smtp_server *s);
 bool server_on_handshake(struct smtp_server *s, struct sp_str *in);
+
+/* ---- server_auth.c ---- */
+bool server_offers_auth(const struct smtp_server *s);                   /* as things stand */
+const char *server_check_auth(struct smtp_server *s);
+bool server_apply_auth(struct smtp_server *s);
+bool server_on_auth(struct smtp_server *s, struct sp_str *in);
+void server_end_auth(struct smtp_server *s);                            /* wipes what the exchange brought; NULL is fine */
 
 #endif

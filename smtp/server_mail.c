@@ -44,6 +44,8 @@ static const char *check_extended(struct smtp_server *s)
 
 const char *server_check_mail(struct smtp_server *s)
 {
+	if (s->settings->auth_required && !s->authenticated && !s->known)
+		return "530 5.7.0 Authentication required";    /* RFC 4954 6 */
 	if (server_is_over_size(s, s->command.size))
 		return server_size_refusal(s, &s->command_arena);      /* RFC 1870 6.1 (2) */
 	return check_extended(s);

@@ -10,13 +10,13 @@
  *   S: pattern              our next line; * stands for anything
  *   offers                  a reply to EHLO, whatever it offers
  *   hello | envelope        short for the banner and EHLO with their replies | and for MAIL FROM:<a@x.org>, RCPT TO:<b@x.org> with theirs
- *   accept rcpt 250 text    how the caller answers the next question of that kind: mail, rcpt, begin, end; without a text in the
+ *   accept rcpt 250 text    how the caller answers the next question of that kind: mail, rcpt, begin, end, login; without a text in the
  *   refuse rcpt 550 text    engine's words. What is not scripted is accepted.
  *   dismiss [now] 4.3.2 text
  *   handshake               the one that STARTTLS began is through; what the client says before is dropped
- *   E: mail a@x size=5 8bit | rcpt b@x | begin | end "content" | abandon | starttls | close
+ *   E: mail a@x size=5 8bit | rcpt b@x | begin | end "content" | abandon | starttls | login PLAIN name [as other] password | close
  *                           what the caller was asked or told. mail, rcpt and begin may be passed over; the others may not
- * We may say nothing that no S: line names, nor end, abandon, starttls or close without an E: line. */
+ * We may say nothing that no S: line names, nor end, abandon, starttls, login or close without an E: line. */
 #include "smtp/server.h"
 
 #include <glob.h>
@@ -154,6 +154,15 @@ static char *text_event(const char *kind, struct sp_str text)
 	return sp_buf_take(&b);
 }
 
+static char *login_event(const struct smtp_server *s)
+{
+	const struct smtp_server_login *l = smtp_server_login(s);
+	struct sp_buf b;
+	sp_buf_init(&b, 8192);
+	sp_buf_printf(&b, "login %s %s%s%s %.*s", l->mechanism, l->name, l->acting[0] ? " as " : "", l->acting, SP_STR_ARG(l->password));
+	return sp_buf_take(&b);
+}
+
 static void answer(struct play *p, const char *kind)
 {
 	for (size_t i = 0; i < p->answer_count; i++) {
@@ -216,6 +225,9 @@ static void handle(struct play *p, enum smtp_server_want want)
 		p->handshake = true;
 		break;
 	case SMTP_SERVER_LOGIN:
+		note(p, login_event(s));
+		answer(p, "login");
+		break;
 	case SMTP_SERVER_XCLIENT:
 	case SMTP_SERVER_READ:
 		break;
@@ -333,7 +345,7 @@ static void expect_line(struct play *p, struct sp_str want)
 
 static bool may_pass_over(const char *event)
 {
-	return !(strncmp(event, "end", 3) == 0 || strcmp(event, "abandon") == 0 || strcmp(event, "starttls") == 0 ||
+	return !(strncmp(event, "end", 3) == 0 || strcmp(event, "abandon") == 0 || strcmp(event, "starttls") == 0 || strncmp(event, "login", 5) == 0 ||
 	         strcmp(event, "close") == 0);
 }
 
