@@ -33,7 +33,8 @@ static bool holds(const struct smtp_client *c)
 {
 	bool usable = c->state >= CLIENT_READY && c->state <= CLIENT_RESULT && !c->broken;
 	bool under_way = c->state >= CLIENT_RSET && c->state <= CLIENT_LAST;
-	return (!usable || c->tls_on || c->tls != SMTP_CLIENT_TLS_MUST) && under_way == (c->mail != NULL);
+	bool good = (c->tls_on || c->tls != SMTP_CLIENT_TLS_MUST) && c->password == NULL;
+	return (!usable || good) && under_way == (c->mail != NULL);
 }
 
 static void let_go_of_memory(struct smtp_client *c)
@@ -76,11 +77,19 @@ void client_command(struct smtp_client *c, const char *fmt, ...)
 
 /* --- failures --- */
 
+void client_print_reply(const struct smtp_client *c, const struct smtp_reply *r, size_t max, struct sp_buf *out)
+{
+	if (c->password && auth_is_repeated(c, sp_buf_str(&r->text)))
+		sp_buf_printf(out, "%d and a text that repeats the credentials", r->code);
+	else
+		smtp_reply_print(r, max, out);
+}
+
 void client_refusal(const struct smtp_client *c, struct sp_fail *f, const struct smtp_reply *r, const char *how)
 {
 	struct sp_buf said;
 	sp_buf_init(&said, 512);
-	smtp_reply_print(r, 400, &said);
+	client_print_reply(c, r, 400, &said);
 	sp_fail_set(f, SP_FAIL_REPLY, "%s %s with %s", c->peer, how, sp_buf_cstr(&said));
 	sp_buf_clear(&said);
 	f->code = r->code;
@@ -88,12 +97,23 @@ void client_refusal(const struct smtp_client *c, struct sp_fail *f, const struct
 	f->permanent = r->code >= 500;
 }
 
+/* Why the session ends. Where that is before its first mail, a refused STARTTLS is still what there is to say of its TLS: what came behind the refusal must
+ * not keep it out of the domain's report. */
+static void set_end(struct smtp_client *c, const struct sp_fail *why)
+{
+	c->fail = *why;
+	if (c->starttls_refused && c->mails == 0 && why->result == SP_RESULT_NONE) {
+		c->fail.result = SP_RESULT_STARTTLS_NOT_SUPPORTED;
+		snprintf(c->fail.reason, sizeof(c->fail.reason), "starttls-refused");
+	}
+}
+
 void client_break(struct smtp_client *c, const struct sp_fail *why, bool heard)
 {
 	if (c->state == CLIENT_CLOSED)
 		return;
 	if (c->state != CLIENT_QUIT)            /* there, the session had its end already, good or bad */
-		c->fail = *why;
+		set_end(c, why);
 	c->broken = true;
 	if (c->mail)
 		transaction_break(c, why, heard);
@@ -110,6 +130,8 @@ static void break_protocol(struct smtp_client *c, const char *what)
 		f.result = SP_RESULT_VALIDATION_FAILURE;
 		snprintf(f.reason, sizeof(f.reason), "starttls-broken");
 	}
+	if (c->state == CLIENT_AUTH)
+		snprintf(f.reason, sizeof(f.reason), "auth-broken");
 	client_break(c, &f, false);
 }
 
@@ -117,13 +139,12 @@ void client_odd_reply(struct smtp_client *c, const struct smtp_reply *r)
 {
 	struct sp_buf said;
 	sp_buf_init(&said, 512);
-	smtp_reply_print(r, 100, &said);
+	client_print_reply(c, r, 100, &said);
 	break_protocol(c, sp_buf_cstr(&said));
 	sp_buf_clear(&said);
 }
 
-/* Over, but in step: QUIT is said, and its reply waited for. c->fail was set. */
-static void leave(struct smtp_client *c)
+void client_leave(struct smtp_client *c)
 {
 	client_command(c, "QUIT");
 	client_enter(c, CLIENT_QUIT);
@@ -137,7 +158,7 @@ static void refused(struct smtp_client *c, const struct smtp_reply *r, const cha
 		return;
 	}
 	client_refusal(c, &c->fail, r, how);
-	leave(c);
+	client_leave(c);
 }
 
 /* RFC 5321 4.2.3: 421 may come at any time, and the peer closes behind it. */
@@ -204,20 +225,28 @@ static void no_tls(struct smtp_client *c, const struct smtp_reply *r, const char
 		c->fail.code = r->code;
 		memcpy(c->fail.esc, r->esc, sizeof(c->fail.esc));
 	}
-	leave(c);
+	client_leave(c);
+}
+
+static void log_in_or_work(struct smtp_client *c)
+{
+	if (c->password)
+		auth_begin(c);
+	else
+		client_enter(c, CLIENT_READY);
 }
 
 static void start_tls_or_work(struct smtp_client *c)
 {
 	if (c->tls_on || c->tls == SMTP_CLIENT_TLS_NEVER) {
-		client_enter(c, CLIENT_READY);
+		log_in_or_work(c);
 	} else if (c->ext.starttls) {
 		client_command(c, "STARTTLS");
 		client_enter(c, CLIENT_STARTTLS);
 	} else if (c->tls == SMTP_CLIENT_TLS_MUST) {
 		no_tls(c, NULL, "starttls-not-offered", "does not offer STARTTLS");
 	} else {
-		client_enter(c, CLIENT_READY);
+		log_in_or_work(c);
 	}
 }
 
@@ -239,7 +268,7 @@ static void on_ehlo(struct smtp_client *c, const struct smtp_reply *r)
 static void on_helo(struct smtp_client *c, const struct smtp_reply *r)
 {
 	if (r->code == 250)
-		client_enter(c, CLIENT_READY);
+		log_in_or_work(c);
 	else
 		refused(c, r, "answered HELO");
 }
@@ -255,14 +284,16 @@ static void refuse_injection(struct smtp_client *c)
 
 static void on_starttls(struct smtp_client *c, const struct smtp_reply *r)
 {
-	if (r->code == 220)
+	if (r->code == 220) {
 		client_enter(c, CLIENT_HANDSHAKE);      /* smtp_client_next() looks at what is left of the input */
-	else if (r->code < 400)
+	} else if (r->code < 400) {
 		client_odd_reply(c, r);
-	else if (c->tls == SMTP_CLIENT_TLS_MUST)
+	} else if (c->tls == SMTP_CLIENT_TLS_MUST) {
 		no_tls(c, r, "starttls-refused", "answered STARTTLS");
-	else
-		client_enter(c, CLIENT_READY);          /* RFC 7435: opportunistic, goes on in clear */
+	} else {
+		c->starttls_refused = true;
+		log_in_or_work(c);                      /* RFC 7435: opportunistic, goes on in clear */
+	}
 }
 
 void smtp_client_tls_done(struct smtp_client *c)
@@ -297,7 +328,7 @@ void smtp_client_quit(struct smtp_client *c)
 	if (c->state == CLIENT_RESULT && c->told && !c->broken)
 		client_enter(c, CLIENT_READY);
 	if (c->state == CLIENT_READY)
-		leave(c);
+		client_leave(c);
 	sp_assert(c->state >= CLIENT_RESULT);           /* over, or about to be */
 }
 
@@ -379,6 +410,11 @@ struct smtp_client *smtp_client_new(const struct smtp_client_settings *settings)
 	c->helo = sp_strdup(settings->helo);
 	c->peer = sp_strdup(settings->peer);
 	c->tls = settings->tls;
+	c->tls_on = settings->tls == SMTP_CLIENT_TLS_IMPLICIT;
+	if (settings->user && settings->password) {
+		c->user = sp_strdup(settings->user);
+		c->password = sp_strdup(settings->password);
+	}
 	smtp_reply_reader_init(&c->reader);
 	sp_buf_init(&c->out, OUTPUT_MAX);
 	transaction_init(&c->t);
@@ -390,6 +426,7 @@ void smtp_client_free(struct smtp_client *c)
 {
 	if (c == NULL)
 		return;
+	auth_wipe(c);
 	transaction_clear(&c->t);
 	smtp_reply_reader_clear(&c->reader);
 	sp_buf_clear(&c->out);

@@ -71,7 +71,7 @@ void smtp_client_body_lent(struct smtp_client *c, struct sp_str piece)
 static void send_whole(struct smtp_client *c)
 {
 	struct transaction *t = &c->t;
-	if (!smtp_stuff_at_line_end(&t->stuff))
+	if (!t->as_is && !smtp_stuff_at_line_end(&t->stuff))
 		sp_buf_adds(&t->held, "\r\n");
 	if (t->pipelined)
 		transaction_open(c);
@@ -118,7 +118,7 @@ void smtp_client_body_end(struct smtp_client *c)
 	struct transaction *t = &c->t;
 	if (!admit(c, SP_STR("")))
 		return;
-	bool wrong_end = t->bdat && !t->whole && t->one_chunk && !smtp_stuff_at_line_end(&t->stuff);
+	bool wrong_end = t->bdat && !t->whole && t->one_chunk && !t->as_is && !smtp_stuff_at_line_end(&t->stuff);
 	if (t->content_len != c->mail->size || wrong_end)
 		content_miscounted(c);
 	else if (t->whole)

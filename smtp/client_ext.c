@@ -1,5 +1,5 @@
 /* smtp/client_ext.c - what an EHLO reply offers.
- * Implements RFC 5321 4.1.1.1 (the reply), and the parameters of RFC 1870 (SIZE), 9422 (LIMITS), 4954 (AUTH). Pure. */
+ * Implements RFC 5321 4.1.1.1 (the reply), and the parameters of RFC 1870 (SIZE), 9422 (LIMITS), 4954 (AUTH), 2852 (DELIVERBY). Pure. */
 #include "smtp/client_state.h"
 
 static void take_size(struct smtp_client_ext *x, struct sp_str args)
@@ -23,6 +23,8 @@ static void take_limits(struct smtp_client_ext *x, struct sp_str args)
 			x->mail_max = (unsigned)value;
 		else if (sp_str_eq_nocase(name, SP_STR("RCPTMAX")))
 			x->rcpt_max = (unsigned)value;
+		else if (sp_str_eq_nocase(name, SP_STR("RCPTDOMAINMAX")))
+			x->rcpt_domain_max = (unsigned)value;
 	}
 }
 
@@ -35,6 +37,15 @@ static void take_auth(struct smtp_client_ext *x, struct sp_str args)
 		else if (sp_str_eq_nocase(word, SP_STR("LOGIN")))
 			x->auth_login = true;
 	}
+}
+
+/* RFC 2852 2: a list of options with commas between them, of which the first is the least time that BY=...;R may ask for. */
+static void take_deliverby(struct smtp_client_ext *x, struct sp_str args)
+{
+	uint64_t min_s;
+	x->deliverby = true;
+	if (sp_str_number(sp_str_trim(sp_take_until(&args, ',')), 1, 999999999, &min_s))
+		x->deliverby_min_s = (uint32_t)min_s;
 }
 
 /* Keywords without arguments that matter; what stands behind them is ignored. */
@@ -51,6 +62,9 @@ static const struct {
 	FLAG("SMTPUTF8", smtputf8),             /* RFC 6531 */
 	FLAG("DSN", dsn),                       /* RFC 3461 */
 	FLAG("REQUIRETLS", requiretls),         /* RFC 8689 */
+	FLAG("BINARYMIME", binary),             /* RFC 3030 */
+	FLAG("MT-PRIORITY", mt_priority),       /* RFC 6710 */
+	FLAG("FUTURERELEASE", future_release),  /* RFC 4865 */
 #undef FLAG
 };
 
@@ -63,8 +77,14 @@ static void take_keyword(struct smtp_client_ext *x, struct sp_str line)
 		take_size(x, args);
 	else if (sp_str_eq_nocase(keyword, SP_STR("LIMITS")))
 		take_limits(x, args);
+	else if (sp_str_eq_nocase(keyword, SP_STR("DELIVERBY")))
+		take_deliverby(x, args);
 	else if (sp_str_eq_nocase(keyword, SP_STR("AUTH")))
 		take_auth(x, args);
+	if (sp_take_prefix_nocase(&keyword, SP_STR("AUTH="))) {  /* "AUTH=LOGIN PLAIN": from before RFC 2554, and still said */
+		take_auth(x, keyword);
+		take_auth(x, args);
+	}
 	for (size_t i = 0; i < SP_COUNT(flags); i++)
 		if (sp_str_eq_nocase(keyword, flags[i].keyword))
 			*(bool *)((char *)x + flags[i].at) = true;

@@ -1,6 +1,6 @@
-/* smtp/client_mail.c - one transaction of the client engine: who gets it, the envelope, the results. See client.h and client_state.h; the
- * content is in client_content.c. Implements RFC 5321 3.3, 4.1.1.2, 4.1.1.3 and 4.1.1.5, 2920 (which commands may share a write),
- * 1870 6 (SIZE), 6152 2 (BODY), 6531 3.4 (SMTPUTF8 where an address needs it), 9422 4.2 (RCPTMAX). */
+/* smtp/client_mail.c - one transaction of the client engine: the envelope, the results. See client.h and client_state.h; the
+ * content is in client_content.c, who is asked for in client_choose.c. Implements RFC 5321 3.3, 4.1.1.2, 4.1.1.3 and 4.1.1.5, 2920 (which commands may
+ * share a write). */
 #include "smtp/client_state.h"
 
 #include <inttypes.h>
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define WHOLE_MAX 65536         /* octets: a content up to this goes by BDAT in one piece, behind its envelope where that is allowed */
-#define PATH_MAX_SENT 900       /* octets of an address: longer ones fit in no command line */
 #define REPLY_KEPT 400          /* octets of the last reply, for smtp_client_results() */
 
 void transaction_init(struct transaction *t)
@@ -30,7 +29,7 @@ void transaction_clear(struct transaction *t)
 
 /* --- results --- */
 
-static void settle(struct transaction *t, size_t i, const struct sp_fail *f)
+void transaction_settle(struct transaction *t, size_t i, const struct sp_fail *f)
 {
 	t->results[i] = *f;
 	if (t->recipients[i] != RECIPIENT_KEPT_BACK)
@@ -43,7 +42,7 @@ bool transaction_settle_rest(struct transaction *t, const struct sp_fail *f)
 	for (size_t i = 0; i < t->count; i++) {
 		if (t->recipients[i] != RECIPIENT_ASKED && t->recipients[i] != RECIPIENT_ACCEPTED)
 			continue;
-		settle(t, i, f);
+		transaction_settle(t, i, f);
 		any = true;
 	}
 	t->settled = true;
@@ -103,100 +102,6 @@ const struct smtp_client_results *smtp_client_results(const struct smtp_client *
 
 /* --- before anything is sent --- */
 
-static bool is_utf8(const char *address)
-{
-	for (; *address; address++)
-		if ((unsigned char)*address > 127)
-			return true;
-	return false;
-}
-
-/* False for what could break out of its command: controls, and outside quotes what delimits the path. */
-static bool can_be_sent(const char *address)
-{
-	bool quoted = false;
-	const char *c = address;
-	for (; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 127)
-			return false;
-		if (*c == '\\' && quoted && c[1] != '\0')
-			c++;
-		else if (*c == '"')
-			quoted = !quoted;
-		else if (!quoted && (*c == ' ' || *c == '<' || *c == '>'))
-			return false;
-		if ((unsigned char)*c < ' ' || *c == 127)       /* the one behind a backslash */
-			return false;
-	}
-	return !quoted && c - address <= PATH_MAX_SENT;
-}
-
-/* What the peer would say, said before asking it. */
-static void refuse_here(struct sp_fail *f, int code, const char *esc, const char *text)
-{
-	sp_fail_set(f, SP_FAIL_REPLY, "%s", text);
-	f->code = code;
-	snprintf(f->esc, sizeof(f->esc), "%s", esc);
-	f->permanent = code >= 500;
-}
-
-/* True with *f if the mail as a whole cannot go to this peer. */
-static bool mail_cannot_go(const struct smtp_client *c, const struct smtp_client_mail *m, struct sp_fail *f)
-{
-	const struct smtp_client_ext *x = &c->ext;
-	char text[512];
-	if (!can_be_sent(m->sender)) {
-		refuse_here(f, 553, "5.1.7", "the sender's address cannot be written in a command");
-	} else if (is_utf8(m->sender) && !x->smtputf8) {
-		snprintf(text, sizeof(text), "%s does not offer SMTPUTF8, which the sender's address needs", c->peer);
-		refuse_here(f, 553, "5.6.7", text);                     /* RFC 6531 3.5 */
-	} else if (x->size_max > 0 && m->size > x->size_max) {
-		snprintf(text, sizeof(text), "%s takes messages of up to %" PRIu64 " octets, and this one for %s has %" PRIu64, c->peer,
-		         x->size_max, m->domain ? m->domain : "its recipients", m->size);
-		refuse_here(f, 552, "5.3.4", text);                     /* RFC 1870 6.1 */
-	} else if (m->eight_bit && !x->eight_bit) {
-		snprintf(text, sizeof(text), "%s does not offer 8BITMIME, and this message has octets over 127", c->peer);
-		refuse_here(f, 554, "5.6.3", text);                     /* RFC 6152 3 */
-	} else {
-		return false;
-	}
-	return true;
-}
-
-static bool recipient_cannot_go(const struct smtp_client *c, const char *address, size_t before, struct sp_fail *f)
-{
-	char text[512];
-	if (!can_be_sent(address) || address[0] == '\0') {
-		refuse_here(f, 553, "5.1.3", "the recipient's address cannot be written in a command");
-	} else if (is_utf8(address) && !c->ext.smtputf8) {
-		snprintf(text, sizeof(text), "%s does not offer SMTPUTF8, which the recipient's address needs", c->peer);
-		refuse_here(f, 553, "5.6.7", text);
-	} else if (c->ext.rcpt_max > 0 && before >= c->ext.rcpt_max) {
-		snprintf(text, sizeof(text), "%s takes %u recipients in a transaction", c->peer, c->ext.rcpt_max);
-		refuse_here(f, 452, "4.5.3", text);                     /* RFC 9422 4.2 */
-	} else {
-		return false;
-	}
-	return true;
-}
-
-/* Decides for whom there will be a RCPT; how many. */
-static size_t choose_recipients(struct smtp_client *c, const struct smtp_client_mail *m)
-{
-	struct transaction *t = &c->t;
-	size_t chosen = 0;
-	struct sp_fail f;
-	for (size_t i = 0; i < t->count; i++) {
-		if (recipient_cannot_go(c, m->recipients[i], chosen, &f)) {
-			settle(t, i, &f);
-		} else {
-			t->recipients[i] = RECIPIENT_ASKED;
-			chosen++;
-		}
-	}
-	return chosen;
-}
-
 /* The first recipient from `i` on that has a RCPT of its own, or count. */
 static size_t next_asked(const struct transaction *t, size_t i)
 {
@@ -216,31 +121,25 @@ static void begin(struct smtp_client *c, const struct smtp_client_mail *m)
 
 /* --- the envelope --- */
 
-static bool any_utf8(const struct smtp_client *c)
-{
-	if (is_utf8(c->mail->sender))
-		return true;
-	for (size_t i = next_asked(&c->t, 0); i < c->t.count; i = next_asked(&c->t, i + 1))
-		if (is_utf8(c->mail->recipients[i]))
-			return true;
-	return false;
-}
-
 static void put_mail(struct smtp_client *c)
 {
 	sp_assert(c->tls_on || c->tls != SMTP_CLIENT_TLS_MUST);         /* promise 1 */
-	char size[32] = "";
-	if (c->ext.size)
-		snprintf(size, sizeof(size), " SIZE=%" PRIu64, c->mail->size);          /* RFC 1870 6 */
-	client_command(c, "MAIL FROM:<%s>%s%s%s", c->mail->sender, size, c->mail->eight_bit ? " BODY=8BITMIME" : "",
-	               any_utf8(c) ? " SMTPUTF8" : "");
+	sp_buf_adds(&c->out, "MAIL FROM:<");
+	sp_buf_adds(&c->out, c->mail->sender);
+	sp_buf_addc(&c->out, '>');
+	param_put_mail(c);
+	sp_buf_adds(&c->out, "\r\n");
 	c->mails++;
 }
 
 static void put_rcpt(struct smtp_client *c)
 {
 	struct transaction *t = &c->t;
-	client_command(c, "RCPT TO:<%s>", c->mail->recipients[t->asked]);
+	sp_buf_adds(&c->out, "RCPT TO:<");
+	sp_buf_adds(&c->out, c->mail->recipients[t->asked]);
+	sp_buf_addc(&c->out, '>');
+	param_put_rcpt(c, t->asked);
+	sp_buf_adds(&c->out, "\r\n");
 	t->asked = next_asked(t, t->asked + 1);
 }
 
@@ -285,15 +184,15 @@ void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *mail
 		bool over = c->state != CLIENT_READY && c->state != CLIENT_RESULT;
 		sp_fail_set(&f, SP_FAIL_PROTOCOL, "%s takes no more messages in this session", c->peer);
 		for (size_t i = 0; i < t->count; i++)
-			settle(t, i, sp_failed(&c->fail) ? &c->fail : &f);
+			transaction_settle(t, i, sp_failed(&c->fail) ? &c->fail : &f);
 		t->site = true;
 		c->broken = c->broken || over;
 		client_enter(c, CLIENT_RESULT);
 		return;
 	}
-	if (mail_cannot_go(c, mail, &f)) {
+	if (choose_none(c, mail, &f)) {
 		for (size_t i = 0; i < t->count; i++)
-			settle(t, i, &f);
+			transaction_settle(t, i, &f);
 		client_enter(c, CLIENT_RESULT);
 		return;
 	}
@@ -306,7 +205,9 @@ void smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *mail
 	t->pipelined = c->ext.pipelining;
 	t->bdat = c->ext.chunking;
 	t->whole = t->bdat && mail->size <= WHOLE_MAX;
-	t->one_chunk = mail->ends_in_crlf;
+	t->as_is = mail->binary;
+	t->one_chunk = mail->ends_in_crlf || mail->binary;
+	t->by_dropped = mail->wish && mail->wish->by == SP_BY_NOTIFY && !c->ext.deliverby;
 	if (t->whole && t->pipelined)
 		client_enter(c, CLIENT_BODY);           /* the content first: its envelope leaves in the same write */
 	else
@@ -359,7 +260,7 @@ static void recipient_refused(struct smtp_client *c, size_t i, const struct smtp
 	if (r->code == 552)                             /* RFC 5321 4.5.3.1.10: too many recipients; to be taken as 452 */
 		f.permanent = false;
 	transaction_keep_reply(t, r);
-	settle(t, i, &f);
+	transaction_settle(t, i, &f);
 }
 
 /* At BODY, with an accepted envelope. */

@@ -1,7 +1,10 @@
 /* smtp/client_state.h - the inside of the client engine, shared by its files and by nobody else.
  *   client.c          the session: greeting, EHLO, STARTTLS, waiting for work, QUIT; the table of states
  *   client_ext.c      what an EHLO reply offers
- *   client_mail.c     one transaction: who gets it, MAIL and RCPT, results
+ *   client_auth.c     AUTH
+ *   client_mail.c     one transaction: MAIL and RCPT, results
+ *   client_choose.c   what cannot go to this peer, said before it is asked
+ *   client_param.c    the parameters of MAIL and RCPT
  *   client_content.c  its content: DATA or BDAT */
 #ifndef SMTP_CLIENT_STATE_H
 #define SMTP_CLIENT_STATE_H
@@ -9,12 +12,12 @@
 #include "smtp/client.h"
 #include "smtp/stuff.h"
 
-/*  GREETING -> EHLO -> STARTTLS -> HANDSHAKE -> EHLO -> READY      EHLO -> HELO -> READY where neither TLS nor EHLO is to be had
+/*  GREETING -> EHLO -> STARTTLS -> HANDSHAKE -> EHLO -> [AUTH ->] READY      EHLO -> HELO -> READY where neither TLS nor EHLO is to be had
  *  READY -> [RSET ->] MAIL -> RCPT.. -> DATA -> BODY -> DOT -> RESULT -> READY
  *                                    -> BODY -> [CHUNK ->] LAST -> RESULT    by BDAT
  *  READY -> BODY -> [RSET ->] MAIL -> RCPT.. -> LAST -> RESULT               by BDAT, small and pipelined
  *  any -> QUIT (refused, still in step)      any -> CLOSED (out of step, lost, late; nothing more is sent)
- *  From READY to RESULT: the session is under TLS, or TLS is not demanded (RFC 8461 5, RFC 7672 2.2).
+ *  From READY to RESULT: the session is under TLS, or TLS is not demanded (RFC 8461 5, RFC 7672 2.2); credentials were taken, and are wiped.
  *  From RSET to LAST: a transaction is under way; `mail` and `t` describe it. Where commands were pipelined, the state still
  *  names the one reply that comes next. */
 #define CLIENT_STATES(X) /* state  waiting for          seconds  wants     on a reply */ \
@@ -23,6 +26,7 @@
 	X(HELO,      "the HELO reply",            300, READ,      on_helo) \
 	X(STARTTLS,  "the STARTTLS reply",        120, READ,      on_starttls) \
 	X(HANDSHAKE, "the TLS handshake",         120, HANDSHAKE, NULL) \
+	X(AUTH,      "the AUTH reply",            300, READ,      on_auth) \
 	X(READY,     "work",                      300, READY,     NULL) \
 	X(RSET,      "the RSET reply",            300, READ,      on_rset) \
 	X(MAIL,      "the MAIL FROM reply",       300, READ,      on_mail)        /* RFC 5321 4.5.3.2.2 */ \
@@ -60,11 +64,13 @@ struct transaction {
 	bool open;                      /* the peer accepted MAIL and was not told to forget it since */
 	bool settled;                   /* nothing that is still to come can change a result */
 
+	bool utf8;                      /* SMTPUTF8 is said with MAIL */
 	bool bdat;                      /* content goes by BDAT, else by DATA */
 	bool pipelined;                 /* RFC 2920: the envelope goes out in one write */
 	bool whole;                     /* the content is gathered in `held` and leaves in one chunk, with the envelope if pipelined */
 	bool data_sent;                 /* DATA went out behind the envelope */
-	bool one_chunk;                 /* BDAT size LAST: the content is known to end in CRLF */
+	bool as_is;                     /* the content is binary: no CRLF is added to it */
+	bool one_chunk;                 /* BDAT size LAST: the content is known to end in CRLF, or is binary */
 	bool complete;                  /* the end of the content was put into the output */
 	uint64_t content_len;           /* octets of the content so far */
 	struct smtp_stuff stuff;
@@ -78,12 +84,16 @@ struct smtp_client {
 	enum client_state state;
 	enum smtp_client_tls tls;
 	bool tls_on;
+	bool starttls_refused;          /* and the session went on in clear */
 	bool broken;                    /* behind RESULT comes CLOSED, not READY */
 	bool told;                      /* SMTP_CLIENT_RESULT was returned for this result */
 	bool need_rset;                 /* the peer holds a transaction that we have given up */
 	unsigned mails;                 /* MAIL commands sent: RFC 9422 MAILMAX */
 	unsigned messages;              /* delivered */
 	char *helo, *peer;
+	char *user, *password;          /* NULL: none, or taken by the peer */
+	bool auth_login;                /* by LOGIN; else by PLAIN */
+	unsigned auth_said;             /* responses given */
 	char greeted_as[SMTP_CLIENT_NAME];      /* the name in the greeting, printable */
 	struct smtp_client_ext ext;
 	struct smtp_reply_reader reader;
@@ -95,6 +105,9 @@ struct smtp_client {
 };
 
 /* client.c */
+/* The reply on one line; while credentials are in use, not what repeats them. */
+void client_print_reply(const struct smtp_client *c, const struct smtp_reply *r, size_t max, struct sp_buf *out);
+void client_leave(struct smtp_client *c);       /* over, but in step: QUIT is said, and its reply waited for. c->fail was set */
 void client_enter(struct smtp_client *c, enum client_state next);
 void client_command(struct smtp_client *c, const char *fmt, ...) SP_PRINTF(2, 3);       /* adds CRLF; refuses CR, LF inside */
 /* A failure made of a reply: "PEER how with REPLY", as in "mx1 answered MAIL FROM with 550 no". */
@@ -105,7 +118,27 @@ void client_odd_reply(struct smtp_client *c, const struct smtp_reply *r);
  * uncertain. */
 void client_break(struct smtp_client *c, const struct sp_fail *why, bool heard);
 
+/* client_auth.c */
+void auth_begin(struct smtp_client *c);         /* on a session that is ready but for them: says the credentials, or refuses to */
+void on_auth(struct smtp_client *c, const struct smtp_reply *r);
+void auth_wipe(struct smtp_client *c);
+bool auth_is_repeated(const struct smtp_client *c, struct sp_str text);         /* does it hold the credentials, or a part of how they were said? */
+
+/* client_choose.c */
+bool choose_is_utf8(const char *address);
+/* True with *f if the mail as a whole cannot go to this peer. Else it, and then choose_recipients(), find out whether SMTPUTF8 is to be said. */
+bool choose_none(struct smtp_client *c, const struct smtp_client_mail *m, struct sp_fail *f);
+/* Decides for whom there will be a RCPT, and settles the others; how many. */
+size_t choose_recipients(struct smtp_client *c, const struct smtp_client_mail *m);
+
+/* client_param.c: behind the path, each with a blank in front. */
+void param_put_mail(struct smtp_client *c);
+void param_put_rcpt(struct smtp_client *c, size_t i);
+/* Seconds that are left, as BY= says them: rounded down, at most 9 digits (RFC 2852 4). */
+int64_t param_by_s(const struct smtp_client_mail *m);
+
 /* client_mail.c */
+void transaction_settle(struct transaction *t, size_t i, const struct sp_fail *f);
 void transaction_init(struct transaction *t);
 void transaction_clear(struct transaction *t);
 void transaction_publish(struct smtp_client *c);        /* what smtp_client_results() lends */

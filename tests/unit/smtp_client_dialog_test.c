@@ -1,20 +1,23 @@
 /* tests/unit/smtp_client_dialog_test.c - plays tests/dialog/client-*.dlg against the client engine of smtp/client.h.
  * Each dialog is played three times: as written; octet by octet, content too; and with content lent where the engine allows it.
  *
- *   tls MUST|MAY|NEVER                 first line, if at all; MAY else
+ *   tls MUST|MAY|NEVER|IMPLICIT        first line, if at all; MAY else
+ *   login user password                credentials; before the first S: line
  *   S: text                            the peer says a line; lines in a row arrive in one segment
  *   S-raw: "text\r\n\x00"              the peer's octets, as they are
  *   C: pattern                         the client's next line; * stands for anything
  *   C-content m1                       the content of m1, octet for octet (BDAT)
  *   handshake ok|fail                  TLS
  *   send m1 to=a@x,b@x [from=s@x] [content="..."] [size=70000] [8bit] [crlf] [hold]
+ *        [binary] [utf8] [utf8-header] [requiretls] [ret=FULL] [envid=e] [notify=NEVER/SUCCESS,DELAY] [orcpt=rfc822;a@x/...] [priority=3] [by=60;RT]
+ *                                      of notify and orcpt, one for each recipient; by: seconds that are left
  *   body "text" | body end | body fail     the content of a message with hold
  *   lost text                          the connection ends; quit: we have no more work
  *   expect ready|reading|body|handshake|close|reusable|spent
  *   expect wait=300 messages=2 waiting="the EHLO reply"
  *   expect fail [kind= result= reason= code= text=*...*] | expect clean
  *   expect m1 a@x delivered|temporary|permanent [kind= code= esc= text=*...*]
- *   expect m1 [un]certain [no]site reply=*...*
+ *   expect m1 [un]certain [no]site [no]dsn by-dropped|by-kept reply=*...*
  * The client may say nothing that no C: line names. */
 #include "smtp/client.h"
 
@@ -41,7 +44,11 @@ struct mail {
 	bool hold, done;
 	struct sp_fail *results;        /* NULL until RESULT */
 	char *reply;
-	bool uncertain, site;
+	bool uncertain, site, dsn, by_dropped;
+	struct sp_mail_wish wish;
+	struct sp_rcpt_wish rcpt_wishes[RECIPIENTS];
+	char *kept[WORDS];              /* strings of the wishes */
+	size_t kept_count;
 };
 
 struct play {
@@ -49,6 +56,7 @@ struct play {
 	int line;
 	enum mode mode;
 	enum smtp_client_tls tls;
+	char *user, *password;
 	struct smtp_client *client;
 	enum smtp_client_want want;
 	struct sp_buf heard;            /* S: lines not yet fed */
@@ -148,6 +156,8 @@ static void take_result(struct play *p)
 	m->reply = sp_strdup(r->reply);
 	m->uncertain = r->uncertain;
 	m->site = r->site;
+	m->dsn = r->dsn;
+	m->by_dropped = r->by_dropped;
 	p->messages = r->messages;
 	p->under_way = NULL;
 }
@@ -208,7 +218,8 @@ static void need_client(struct play *p)
 {
 	if (p->client)
 		return;
-	const struct smtp_client_settings settings = { .helo = "relay.example", .peer = "mx1.test[192.0.2.1]", .tls = p->tls };
+	const struct smtp_client_settings settings = { .helo = "relay.example", .peer = "mx1.test[192.0.2.1]", .tls = p->tls,
+	                                               .user = p->user, .password = p->password };
 	p->client = smtp_client_new(&settings);
 	struct sp_str none = SP_STR("");
 	pump(p, &none);
@@ -255,6 +266,76 @@ static void fill_content(struct sp_buf *b, size_t size)
 		sp_buf_adds(b, "\r\n");
 }
 
+static const char *keep(struct mail *m, struct sp_str s)
+{
+	assert_true(m->kept_count < WORDS);
+	return m->kept[m->kept_count++] = sp_str_dup(s);
+}
+
+static unsigned notify_bits(struct sp_str words)
+{
+	static const char *const names[] = { "SUCCESS", "FAILURE", "DELAY", "NEVER" };
+	unsigned bits = 0;
+	while (words.len > 0) {
+		size_t i;
+		assert_true(sp_str_among(sp_take_until(&words, ','), names, SP_COUNT(names), &i));
+		bits |= 1u << i;
+	}
+	return bits;
+}
+
+static void rcpt_wishes(struct mail *m, const char *list, bool notify)
+{
+	struct sp_str rest = sp_str_of(list);
+	for (size_t i = 0; rest.len > 0; i++) {
+		struct sp_str one = sp_take_until(&rest, '/');
+		if (notify)
+			m->rcpt_wishes[i].notify = notify_bits(one);
+		else
+			m->rcpt_wishes[i].orcpt = keep(m, one);
+	}
+	m->m.rcpt_wishes = m->rcpt_wishes;
+}
+
+#define NOW_MS INT64_C(1800000000000)
+
+static void by_wish(struct mail *m, const char *text)
+{
+	m->wish.by_ms = NOW_MS + (int64_t)(atof(text) * 1000);
+	m->wish.by = strchr(text, 'R') ? SP_BY_RETURN : SP_BY_NOTIFY;
+	m->wish.by_trace = strchr(text, 'T') != NULL;
+}
+
+/* True if the word was one of these. */
+static bool wish_word(struct mail *m, const struct sp_buf *word)
+{
+	const char *v;
+	if (is(word, "utf8"))
+		m->wish.utf8 = true;
+	else if (is(word, "utf8-header"))
+		m->m.utf8_needed = true;
+	else if (is(word, "requiretls"))
+		m->m.require_tls = m->wish.require_tls = true;
+	else if (is(word, "binary"))
+		m->m.binary = true;
+	else if ((v = value_of(word, "ret")))
+		m->wish.ret = strcmp(v, "FULL") == 0 ? SP_RET_FULL : SP_RET_HDRS;
+	else if ((v = value_of(word, "envid")))
+		m->wish.envid = keep(m, sp_str_of(v));
+	else if ((v = value_of(word, "notify")))
+		rcpt_wishes(m, v, true);
+	else if ((v = value_of(word, "orcpt")))
+		rcpt_wishes(m, v, false);
+	else if ((v = value_of(word, "priority")))
+		m->wish.priority = atoi(v);
+	else if ((v = value_of(word, "by")))
+		by_wish(m, v);
+	else
+		return false;
+	m->m.wish = &m->wish;
+	return true;
+}
+
 static void play_send(struct play *p, struct sp_str line)
 {
 	struct sp_buf word;
@@ -279,7 +360,7 @@ static void play_send(struct play *p, struct sp_str line)
 			m->m.ends_in_crlf = true;
 		else if (is(&word, "hold"))
 			m->hold = true;
-		else
+		else if (!wish_word(m, &word))
 			DIALOG_FAIL(p, "send: what is %s?", sp_buf_cstr(&word));
 	}
 	sp_buf_clear(&word);
@@ -287,6 +368,7 @@ static void play_send(struct play *p, struct sp_str line)
 	m->m.recipients = (const char *const *)m->recipients;
 	m->m.size = m->content.len;
 	m->m.domain = "x";
+	m->m.now_ms = NOW_MS;
 	p->under_way = m;
 	smtp_client_send(p->client, &m->m);
 	struct sp_str none = SP_STR("");
@@ -415,6 +497,10 @@ static void expect_mail(struct play *p, const struct mail *m, struct sp_str line
 			check(p, sp_buf_cstr(&word), m->uncertain == is(&word, "uncertain"));
 		else if (is(&word, "site") || is(&word, "nosite"))
 			check(p, sp_buf_cstr(&word), m->site == is(&word, "site"));
+		else if (is(&word, "dsn") || is(&word, "nodsn"))
+			check(p, sp_buf_cstr(&word), m->dsn == is(&word, "dsn"));
+		else if (is(&word, "by-dropped") || is(&word, "by-kept"))
+			check(p, sp_buf_cstr(&word), m->by_dropped == is(&word, "by-dropped"));
 		else if ((v = value_of(&word, "reply")))
 			check_text(p, "reply", v, m->reply);
 		else
@@ -503,7 +589,20 @@ static void set_tls(struct play *p, struct sp_str how)
 	how = sp_str_trim(how);
 	assert_null(p->client);
 	p->tls = sp_str_eq(how, SP_STR("MUST")) ? SMTP_CLIENT_TLS_MUST :
-	         sp_str_eq(how, SP_STR("NEVER")) ? SMTP_CLIENT_TLS_NEVER : SMTP_CLIENT_TLS_MAY;
+	         sp_str_eq(how, SP_STR("NEVER")) ? SMTP_CLIENT_TLS_NEVER :
+	         sp_str_eq(how, SP_STR("IMPLICIT")) ? SMTP_CLIENT_TLS_IMPLICIT : SMTP_CLIENT_TLS_MAY;
+}
+
+static void set_login(struct play *p, struct sp_str words)
+{
+	struct sp_buf word;
+	sp_buf_init(&word, 20000);
+	assert_null(p->client);
+	assert_true(take_word(&words, &word));
+	p->user = sp_strdup(sp_buf_cstr(&word));
+	assert_true(take_word(&words, &word));
+	p->password = sp_strdup(sp_buf_cstr(&word));
+	sp_buf_clear(&word);
 }
 
 static void hear(struct play *p, struct sp_str line, bool raw)
@@ -527,6 +626,10 @@ static void play_line(struct play *p, struct sp_str line)
 		return;
 	if (sp_take_prefix(&line, SP_STR("tls "))) {
 		set_tls(p, line);
+		return;
+	}
+	if (sp_take_prefix(&line, SP_STR("login "))) {
+		set_login(p, line);
 		return;
 	}
 	need_client(p);
@@ -572,7 +675,11 @@ static void clear(struct play *p)
 		free(m->sender);
 		free(m->results);
 		free(m->reply);
+		for (size_t j = 0; j < m->kept_count; j++)
+			free(m->kept[j]);
 	}
+	free(p->user);
+	free(p->password);
 	free(p);
 }
 

@@ -46,11 +46,25 @@ static const struct {
 	{ "SIZE that is no number", "SIZE lots", { .size = true } },
 	{ "AUTH, RFC 4954 3", "AUTH CRAM-MD5 PLAIN LOGIN", { .auth_plain = true, .auth_login = true } },
 	{ "AUTH without the two", "AUTH XOAUTH2", { 0 } },
-	{ "LIMITS, RFC 9422 4", "LIMITS MAILMAX=20 RCPTMAX=1000 RCPTDOMAINMAX=5", { .mail_max = 20, .rcpt_max = 1000 } },
+	{ "AUTH=, from before RFC 2554", "AUTH=LOGIN PLAIN", { .auth_plain = true, .auth_login = true } },
+	{ "AUTH= with one", "auth=login", { .auth_login = true } },
+	{ "AUTH with blanks", "AUTH  PLAIN  LOGIN ", { .auth_plain = true, .auth_login = true } },
+	{ "AUTH with nothing", "AUTH", { 0 } },
+	{ "a mechanism of a longer name", "AUTH PLAIN-CLIENTTOKEN XPLAIN", { 0 } },
+	{ "LIMITS, RFC 9422 4", "LIMITS MAILMAX=20 RCPTMAX=1000 RCPTDOMAINMAX=5", { .mail_max = 20, .rcpt_max = 1000, .rcpt_domain_max = 5 } },
 	{ "LIMITS in any case", "limits rcptmax=7", { .rcpt_max = 7 } },
 	{ "a limit of 0 is none", "LIMITS MAILMAX=0", { 0 } },
 	{ "a limit of seven digits is none", "LIMITS MAILMAX=1000000 RCPTMAX=2", { .rcpt_max = 2 } },
 	{ "a limit without a value", "LIMITS MAILMAX RCPTMAX= X=1", { 0 } },
+	{ "BINARYMIME, RFC 3030", "BINARYMIME", { .binary = true } },
+	{ "MT-PRIORITY, RFC 6710 3", "MT-PRIORITY", { .mt_priority = true } },
+	{ "MT-PRIORITY with a profile", "MT-PRIORITY STANAG4406", { .mt_priority = true } },
+	{ "FUTURERELEASE, RFC 4865 4", "FUTURERELEASE 864000 2030-01-01T00:00:00Z", { .future_release = true } },
+	{ "DELIVERBY, RFC 2852 2", "DELIVERBY", { .deliverby = true } },
+	{ "DELIVERBY with a minimum", "DELIVERBY 240", { .deliverby = true, .deliverby_min_s = 240 } },
+	{ "DELIVERBY with more options", "DELIVERBY 240,x=1", { .deliverby = true, .deliverby_min_s = 240 } },
+	{ "DELIVERBY with ten digits: none told", "DELIVERBY 1000000000", { .deliverby = true } },
+	{ "DELIVERBY with what is no number", "DELIVERBY soon", { .deliverby = true } },
 };
 
 static bool same_ext(const struct smtp_client_ext *a, const struct smtp_client_ext *b)
@@ -58,7 +72,9 @@ static bool same_ext(const struct smtp_client_ext *a, const struct smtp_client_e
 	return a->pipelining == b->pipelining && a->size == b->size && a->eight_bit == b->eight_bit && a->chunking == b->chunking &&
 	       a->enhanced == b->enhanced && a->smtputf8 == b->smtputf8 && a->dsn == b->dsn && a->requiretls == b->requiretls &&
 	       a->size_max == b->size_max && a->mail_max == b->mail_max && a->rcpt_max == b->rcpt_max &&
-	       a->auth_plain == b->auth_plain && a->auth_login == b->auth_login && a->starttls == b->starttls;
+	       a->auth_plain == b->auth_plain && a->auth_login == b->auth_login && a->starttls == b->starttls && a->binary == b->binary &&
+	       a->mt_priority == b->mt_priority && a->deliverby == b->deliverby && a->deliverby_min_s == b->deliverby_min_s &&
+	       a->future_release == b->future_release && a->rcpt_domain_max == b->rcpt_domain_max;
 }
 
 static void ehlo_offers(void **state SP_UNUSED)
@@ -250,6 +266,85 @@ static void data_and_bdat_agree(void **state SP_UNUSED)
 	}
 }
 
+/* --- parameters --- */
+
+#define EHLO_OF_ALL "220 hi\r\n250-mx1\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-MT-PRIORITY\r\n250 DELIVERBY\r\n"
+
+/* RFC 5321 4.5.3.1.4: 512 octets with CRLF, and what the extensions add: RFC 1870 3: 26, 6152 2: 17, 6531 3.1: 10, 2852 2: 17, 6710 3: 15; RFC 3461: the
+ * longest RET and ENVID, and the longest NOTIFY and ORCPT. */
+#define MAIL_LINE_MAX (512 + 26 + 17 + 10 + 17 + 15 + 9 + 7 + SP_ENVID_MAX)
+#define RCPT_LINE_MAX (512 + 29 + 7 + SP_ORCPT_MAX)
+
+/* All that can be asked for, and all as long as it may be, in lines that the peer has to take. */
+static void lines_keep_to_their_lengths(void **state SP_UNUSED)
+{
+	char address[255], envid[SP_ENVID_MAX + 1], orcpt[SP_ORCPT_MAX + 1];
+	memset(address, '+', sizeof(address));          /* an ORCPT of our own would have three octets for each */
+	memcpy(address + 64, "@x", 2);
+	memset(address + 66, 'y', sizeof(address) - 67);
+	address[sizeof(address) - 1] = '\0';
+	memset(envid, 'e', sizeof(envid) - 1);
+	envid[sizeof(envid) - 1] = '\0';
+	memset(orcpt, 'o', sizeof(orcpt) - 1);
+	memcpy(orcpt, "rfc822;", 7);
+	orcpt[sizeof(orcpt) - 1] = '\0';
+	struct sp_rcpt_wish rcpt[] = { { .notify = 7, .orcpt = orcpt }, { .notify = 7 } };
+	struct sp_mail_wish wish = { .utf8 = true, .ret = SP_RET_FULL, .priority = -9, .by = SP_BY_NOTIFY, .by_trace = true, .by_ms = -1, .envid = envid };
+	const char *to[] = { address, address };
+	const struct smtp_client_mail mail = { .sender = address, .recipients = to, .recipient_count = 2, .size = UINT64_MAX, .eight_bit = true, .utf8_needed = true,
+	                                       .wish = &wish, .rcpt_wishes = rcpt, .now_ms = INT64_MAX / 2 };
+	struct smtp_client *c = session(SMTP_CLIENT_TLS_NEVER, EHLO_OF_ALL);
+	smtp_client_send(c, &mail);
+	struct sp_str said = sp_buf_str(smtp_client_output(c)), line;
+	assert_true(sp_take_line(&said, &line) && sp_str_starts(line, SP_STR("MAIL FROM:<")));
+	print_message("%.*s\n", SP_STR_ARG(line));
+	assert_true(line.len + 2 <= MAIL_LINE_MAX);
+	assert_true(memmem(line.p, line.len, envid, strlen(envid)) && sp_str_ends(line, SP_STR(" MT-PRIORITY=-9 BY=-999999999;NT")));
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(sp_take_line(&said, &line) && sp_str_starts(line, SP_STR("RCPT TO:<")));
+		assert_true(line.len + 2 <= RCPT_LINE_MAX);
+	}
+	smtp_client_free(c);
+}
+
+/* An ENVID or ORCPT that is longer than a peer has to take did not come from our server. */
+static void longer_values_are_left_out(void **state SP_UNUSED)
+{
+	char envid[SP_ENVID_MAX + 2], orcpt[SP_ORCPT_MAX + 2];
+	memset(envid, 'e', sizeof(envid) - 1);
+	envid[sizeof(envid) - 1] = '\0';
+	memset(orcpt, 'o', sizeof(orcpt) - 1);
+	memcpy(orcpt, "rfc822;", 7);
+	orcpt[sizeof(orcpt) - 1] = '\0';
+	struct sp_rcpt_wish rcpt = { .notify = SP_NOTIFY_DELAY, .orcpt = orcpt };
+	struct sp_mail_wish wish = { .envid = envid };
+	const char *to[] = { "a@x" };
+	const struct smtp_client_mail mail = { .sender = "s@x", .recipients = to, .recipient_count = 1, .size = 3, .wish = &wish, .rcpt_wishes = &rcpt };
+	struct smtp_client *c = session(SMTP_CLIENT_TLS_NEVER, EHLO_OF_ALL);
+	smtp_client_send(c, &mail);
+	assert_string_equal(sp_buf_cstr(smtp_client_output(c)), "MAIL FROM:<s@x> SIZE=3\r\nRCPT TO:<a@x> NOTIFY=DELAY\r\nDATA\r\n");
+	smtp_client_free(c);
+}
+
+/* Credentials that no server could take (RFC 4954 4.3) are a fault of the configuration, not of ours. */
+static void credentials_too_long(void **state SP_UNUSED)
+{
+	struct sp_buf password;
+	sp_buf_init(&password, 10000);
+	while (password.len < 10000)
+		sp_buf_addc(&password, 'p');
+	const struct smtp_client_settings settings = { .helo = "us.test", .peer = "mx1", .tls = SMTP_CLIENT_TLS_IMPLICIT, .user = "u", .password = sp_buf_cstr(&password) };
+	struct smtp_client *c = smtp_client_new(&settings);
+	struct sp_str in = SP_STR("220 hi\r\n250-a\r\n250 AUTH PLAIN LOGIN\r\n");
+	while (in.len > 0)
+		assert_int_equal(smtp_client_next(c, &in), SMTP_CLIENT_READ);
+	assert_string_equal(sp_buf_cstr(smtp_client_output(c)), "EHLO us.test\r\nQUIT\r\n");
+	assert_string_equal(smtp_client_fail(c)->reason, "auth-too-long");
+	assert_false(smtp_client_fail(c)->permanent);
+	smtp_client_free(c);
+	sp_buf_clear(&password);
+}
+
 /* --- the size of things --- */
 
 static void a_thousand_recipients(void **state SP_UNUSED)
@@ -341,6 +436,9 @@ int main(void)
 		cmocka_unit_test(tls_that_does_not_come_about_has_a_reason),
 		cmocka_unit_test(dot_stuffing),
 		cmocka_unit_test(data_and_bdat_agree),
+		cmocka_unit_test(lines_keep_to_their_lengths),
+		cmocka_unit_test(longer_values_are_left_out),
+		cmocka_unit_test(credentials_too_long),
 		cmocka_unit_test(a_thousand_recipients),
 		cmocka_unit_test(unsent_end_is_not_uncertain),
 		cmocka_unit_test(nothing_leaves_a_session_that_ended),
