@@ -17,20 +17,56 @@ void delivery_flush(struct delivery_state *y)
 		core_conn_send(y->conn, out);
 }
 
+static bool asks(const struct sp_rcpt_wish *w)
+{
+	return w->notify || (w->orcpt && *w->orcpt);
+}
+
+/* The recipients as the engine wants them; NULL where none of them asks for anything. The wishes stand behind the addresses, in one piece of memory. */
+static const struct sp_rcpt_wish *list_recipients(struct delivery_state *y, const struct queue_job *j)
+{
+	bool any = false;
+	for (size_t i = 0; i < j->count; i++)
+		any |= asks(&j->recipients[i].wish);
+	y->recipients = sp_realloc(y->recipients, j->count * (sizeof(*y->recipients) + (any ? sizeof(struct sp_rcpt_wish) : 0)));
+	for (size_t i = 0; i < j->count; i++)
+		y->recipients[i] = j->recipients[i].address;
+	if (!any)
+		return NULL;
+	struct sp_rcpt_wish *wishes = (struct sp_rcpt_wish *)(void *)(y->recipients + j->count);
+	for (size_t i = 0; i < j->count; i++)
+		wishes[i] = j->recipients[i].wish;
+	return wishes;
+}
+
+/* RFC 6531 3.4: does the header have octets over 127? For one that is in a file, what is known of the whole content has to do. */
+static bool header_needs_utf8(const struct queue_message *m)
+{
+	if (!m->wish.utf8 || !m->eight_bit || sp_body_path(m->body))
+		return m->wish.utf8 && m->eight_bit;
+	struct sp_str all = sp_body_bytes(m->body);
+	for (size_t i = 0; i < sp_min(m->header_len, all.len); i++)
+		if ((unsigned char)all.p[i] > 127)
+			return true;
+	return false;
+}
+
 void delivery_begin_mail(struct delivery_state *y)
 {
 	struct queue_job *j = y->job;
-	queue_store_in_hand(y->shard->relay->store, y->shard->index, j->message->id);
+	const struct queue_message *m = j->message;
+	queue_store_in_hand(y->shard->relay->store, y->shard->index, m->id);
 	y->job_ms = core_clock_mono_ms();
 	y->first_job = y->messages == 0;
 	y->body_at = 0;
-	y->deadline_ms = sp_max(y->deadline_ms, y->job_ms + DELIVERY_SESSION_MS) + sp_body_len(j->message->body) * MS_AN_OCTET;
-	y->recipients = sp_realloc(y->recipients, j->count * sizeof(*y->recipients));
-	for (size_t i = 0; i < j->count; i++)
-		y->recipients[i] = j->recipients[i].address;
-	y->mail = (struct smtp_client_mail){ .sender = j->message->sender, .recipients = y->recipients, .recipient_count = j->count,
-	                                     .size = sp_body_len(j->message->body), .eight_bit = j->message->eight_bit, .ends_in_crlf = true,
-	                                     .domain = y->plan->label };
+	y->deadline_ms = sp_max(y->deadline_ms, y->job_ms + DELIVERY_SESSION_MS) + sp_body_len(m->body) * MS_AN_OCTET;
+	const struct sp_rcpt_wish *wishes = list_recipients(y, j);
+	y->mail = (struct smtp_client_mail){
+		.sender = m->sender, .recipients = y->recipients, .recipient_count = j->count, .size = sp_body_len(m->body), .domain = y->plan->label,
+		.eight_bit = m->eight_bit, .binary = m->binary, .ends_in_crlf = !m->binary,
+		.wish = &m->wish, .rcpt_wishes = wishes, .utf8_needed = header_needs_utf8(m), .require_tls = m->wish.require_tls,
+		.now_ms = m->wish.by != SP_BY_NONE ? core_clock_wall_ms() : 0,
+	};
 	smtp_client_send(y->client, &y->mail);
 }
 
