@@ -45,7 +45,8 @@ struct config_route {
 	uint16_t via_port;
 	bool implicit_tls;                      /* TLS from the first octet; else STARTTLS, as the policy of the next hop demands */
 	char *user;                             /* "": no AUTH */
-	char *password_file, *password;         /* its first line, read with the configuration; a secret, wiped in the end */
+	char *password_file, *password;         /* its first line, read with the configuration; a secret, wiped in the end. NULL without a user */
+	unsigned password_mode;                 /* permission bits of the file then: 0600 */
 	struct config_rate rate;
 	int64_t concurrency;                    /* 0: delivery.concurrency */
 	enum config_requiretls requiretls;

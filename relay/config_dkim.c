@@ -162,4 +162,4 @@ static const struct conf_help help[] = {
 	{ NULL },
 };
 
-const struct conf_list conf_list_dkim = { "dkim", read_dkim, NULL, clear_dkim, print_dkim, help };
+const struct conf_list conf_list_dkim = { "dkim", read_dkim, NULL, clear_dkim, print_dkim, NULL, help };

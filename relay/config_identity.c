@@ -1,6 +1,7 @@
 /* relay/config_identity.c - see config_identity.h; and what is to be said of a configuration that is sound. The Public Suffix List is the one that libpsl was built with. */
 #include "relay/config_identity.h"
 
+#include "relay/config_lists.h"
 #include "relay/config_rows.h"
 #include "smtp/address.h"
 #include "smtp/dkim.h"
@@ -101,4 +102,5 @@ void config_warnings(const struct config *c, struct sp_buf *out)
 	if (c->report.enabled && config_dkim_signers(c, c->identity.submitter, CONFIG_DKIM_REPORTS, &one, 1) == 0)
 		sp_buf_printf(out, "report: https reports go out, mailed ones do not: dkim has no key for the submitter %s; make one: "
 		              "strictpost dkim keygen --domain %s --selector tlsrpt\n", c->identity.submitter, c->identity.submitter);
+	conf_lists_warn(c, out);
 }

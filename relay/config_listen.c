@@ -96,4 +96,4 @@ static const struct conf_help help[] = {
 	{ NULL },
 };
 
-const struct conf_list conf_list_listen = { "listen", read_listen, finish, clear_listen, print_listen, help };
+const struct conf_list conf_list_listen = { "listen", read_listen, finish, clear_listen, print_listen, NULL, help };

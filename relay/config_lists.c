@@ -81,7 +81,7 @@ void conf_read_nets(struct conf_reader *r, const char *name, struct config_nets 
 /* --- all of them --- */
 
 /* In the order of `strictpost config show`. */
-static const struct conf_list *const lists[] = { &conf_list_listen, &conf_list_routes, &conf_list_dkim };
+static const struct conf_list *const lists[] = { &conf_list_listen, &conf_list_routes, &conf_list_sources, &conf_list_dkim };
 
 static void read_items(struct conf_reader *r, const struct conf_list *list, yaml_node_t *value)
 {
@@ -123,6 +123,13 @@ void conf_lists_print(const struct config *c, struct sp_buf *out)
 {
 	for (size_t i = 0; i < SP_COUNT(lists); i++)
 		lists[i]->print(c, out);
+}
+
+void conf_lists_warn(const struct config *c, struct sp_buf *out)
+{
+	for (size_t i = 0; i < SP_COUNT(lists); i++)
+		if (lists[i]->warn)
+			lists[i]->warn(c, out);
 }
 
 void conf_lists_print_rows(struct sp_buf *out)

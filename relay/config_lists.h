@@ -37,6 +37,15 @@ void conf_read_group(struct conf_reader *r, yaml_node_t *group, const char *list
 /* A list of networks, in place of what is there. `name`: the whole key, for texts. */
 void conf_read_nets(struct conf_reader *r, const char *name, struct config_nets *nets, yaml_node_t *value);
 
+/* Values of items. `name`: the whole key, for texts. Each tells its problem, and leaves *out as it was then. Strings are malloc'd, in place of what was there. */
+void conf_read_text(struct conf_reader *r, const char *name, char **out, size_t max, yaml_node_t *value);        /* 1 to `max` printable characters */
+void conf_read_path(struct conf_reader *r, const char *name, char **out, yaml_node_t *value);                    /* absolute */
+void conf_read_domain(struct conf_reader *r, const char *name, char **out, yaml_node_t *value);                  /* A-labels, lower case */
+void conf_read_sender(struct conf_reader *r, const char *name, char **out, yaml_node_t *value);                  /* the same, or an address there */
+void conf_read_rate(struct conf_reader *r, const char *name, struct config_rate *out, yaml_node_t *value);
+void conf_read_count(struct conf_reader *r, const char *name, int64_t *out, int64_t max, yaml_node_t *value);    /* 1 to `max` */
+void conf_read_word(struct conf_reader *r, const char *name, unsigned *out, const char *const *words, size_t count, yaml_node_t *value);
+
 struct conf_help { const char *key, *type, *def, *text; };      /* a line of `strictpost config keys` */
 
 struct conf_list {
@@ -44,16 +53,18 @@ struct conf_list {
 	void (*read)(struct conf_reader *r, yaml_node_t *item);
 	void (*finish)(struct conf_reader *r);          /* when all is read: defaults, and checks against the rest; NULL: nothing to do */
 	void (*clear)(struct config *c);
-	void (*print)(const struct config *c, struct sp_buf *out);      /* as YAML, every key of every item */
+	void (*print)(const struct config *c, struct sp_buf *out);      /* as YAML, every key of every item, but for defaults that cannot be written */
+	void (*warn)(const struct config *c, struct sp_buf *out);       /* for config_warnings(); NULL: nothing to say */
 	const struct conf_help *help;                   /* up to one without key */
 };
-extern const struct conf_list conf_list_listen, conf_list_routes, conf_list_dkim;
+extern const struct conf_list conf_list_listen, conf_list_routes, conf_list_sources, conf_list_dkim;
 
 /* True if `key` is one of ours; then it was read, or its problems told. */
 SP_NODISCARD bool conf_lists_read(struct conf_reader *r, struct sp_str key, yaml_node_t *value);
 void conf_lists_finish(struct conf_reader *r);
 void conf_lists_clear(struct config *c);
 void conf_lists_print(const struct config *c, struct sp_buf *out);
+void conf_lists_warn(const struct config *c, struct sp_buf *out);
 void conf_lists_names(struct sp_buf *out);      /* " listen routes ...", for texts */
 void conf_lists_print_rows(struct sp_buf *out);
 
