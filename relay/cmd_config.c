@@ -2,6 +2,7 @@
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
 
+#include "core/clock.h"
 #include "relay/config.h"
 
 #include <getopt.h>
@@ -28,7 +29,7 @@ static int check(const char *path, bool show)
 		config_print(c, &out);
 		fputs(sp_buf_cstr(&out), stdout);
 	} else {
-		config_warnings(c, &out);
+		config_warnings(c, core_clock_wall_s(), &out);
 		fputs(sp_buf_cstr(&out), stderr);
 		printf("%s: sound\n", path);
 	}

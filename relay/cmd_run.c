@@ -62,7 +62,7 @@ static void log_warnings(const struct config *c)
 {
 	struct sp_buf text;
 	sp_buf_init(&text, PROBLEMS_MAX);
-	config_warnings(c, &text);
+	config_warnings(c, core_clock_wall_s(), &text);
 	struct sp_str rest = sp_buf_str(&text), line;
 	while (sp_take_line(&rest, &line))
 		sp_log_text(SP_LOG_WARNING, NULL, "config", "%.*s", SP_STR_ARG(line));

@@ -5,6 +5,7 @@
 #include "core/dnsmsg.h"
 #include "relay/config_identity.h"
 #include "relay/config_lists.h"
+#include "relay/config_origin.h"
 #include "relay/config_rows.h"
 #include "relay/users.h"
 #include "smtp/address.h"
@@ -23,10 +24,11 @@ struct counted_config {
 	atomic_uint refs;
 };
 
-static struct config *config_new(void)
+static struct config *config_new(struct sp_str text, const char *name)
 {
 	struct counted_config *cc = sp_alloc(sizeof(*cc));
 	atomic_init(&cc->refs, 1);
+	cc->c.origin = config_origin_new(text, name);
 	for (size_t i = 0; i < conf_row_count; i++)
 		conf_set_default(&cc->c, &conf_rows[i]);
 	return &cc->c;
@@ -47,6 +49,7 @@ void config_unref(struct config *c)
 	conf_lists_clear(c);
 	conf_identity_clear(c);
 	users_unref(c->auth.users);
+	config_origin_free(c->origin);
 	free(c);
 }
 
@@ -239,6 +242,7 @@ static void read_users(struct conf_reader *r)
 	struct sp_fail why;
 	if (file->bad || r->c->auth.users_file[0] == '\0')
 		return;
+	conf_file(r, r->c->auth.users_file);
 	r->c->auth.users = users_load(r->c->auth.users_file, &why);
 	if (r->c->auth.users == NULL)
 		conf_problem(r, file->at, "auth.users_file: %s", why.text);
@@ -261,6 +265,7 @@ static void check_whole(struct conf_reader *r)
 	if (named)
 		check_report(r);
 	read_users(r);
+	conf_file(r, c->tls.ca_file);
 	conf_lists_finish(r);
 }
 
@@ -320,7 +325,7 @@ struct config *config_parse(struct sp_str text, const char *name, struct sp_buf 
 	yaml_document_t doc;
 	if (!load_document(text, name, &doc, problems))
 		return NULL;
-	struct conf_reader r = { .c = config_new(), .doc = &doc, .name = name, .problems = problems,
+	struct conf_reader r = { .c = config_new(text, name), .doc = &doc, .name = name, .problems = problems,
 	                         .rows = sp_alloc_array(conf_row_count, sizeof(*r.rows)) };
 	yaml_node_t *top = yaml_document_get_root_node(&doc);
 	if (top)                                /* an empty file is all defaults */
@@ -354,6 +359,16 @@ struct config *config_load(const char *path, struct sp_buf *problems)
 	free(text);
 	fclose(f);
 	return c;
+}
+
+struct config *config_reread(const struct config *c, struct sp_buf *problems)
+{
+	return config_parse(config_origin_text(c->origin), config_origin_name(c->origin), problems);
+}
+
+bool config_files_changed(const struct config *c)
+{
+	return config_origin_changed(c->origin);
 }
 
 void config_print(const struct config *c, struct sp_buf *out)

@@ -17,7 +17,7 @@ struct config_nets { struct sp_net *nets; size_t count; };
 enum config_listen_tls { CONFIG_LISTEN_CLEAR, CONFIG_LISTEN_STARTTLS, CONFIG_LISTEN_IMPLICIT };
 enum config_listen_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OFFERED, CONFIG_AUTH_REQUIRED };
 
-/* Whoever may relay does so by its address (`allow`), by its certificate (`tls_client_ca`), or by AUTH. */
+/* Whoever may relay does so by its address (`allow`), by its certificate (`tls_client_ca`), or by AUTH; on a unix socket, whoever may open it. */
 struct config_listen {
 	struct sp_addr address;                 /* IP and port, or a unix socket */
 	unsigned unix_mode;                     /* of the socket's file: 0660 */
@@ -26,7 +26,7 @@ struct config_listen {
 	enum config_listen_tls tls;
 	bool tls_required;                      /* no MAIL in clear */
 	char *certificate, *key, *client_ca;    /* paths; "" none */
-	bool tickets;
+	bool tickets;                           /* never with client_ca: core/tls.h */
 	struct core_tls_server *server;         /* one ref, read with the configuration; NULL without TLS */
 	enum config_listen_auth auth;           /* under TLS, against auth.users_file */
 	struct config_nets xclient;             /* who may say XCLIENT */
@@ -97,6 +97,7 @@ struct config_identity {
 };
 
 struct config {
+	struct config_origin *origin;           /* relay/config_origin.h: its text, and the files that it names */
 	char *hostname;                         /* fully qualified, lower case */
 	char *state_dir;
 	int64_t shards;                         /* 0: one per core */
@@ -117,7 +118,7 @@ struct config {
 	} resolver;
 	struct {
 		char *ca_file;                  /* "": the system's store */
-		int64_t verified_min, opportunistic_min;        /* enum core_tls_version */
+		int64_t verified_min, opportunistic_min, listen_min;    /* enum core_tls_version */
 	} tls;
 	struct {
 		bool enabled;
@@ -173,7 +174,7 @@ void config_print(const struct config *c, struct sp_buf *out);
 void config_print_rows(struct sp_buf *out);
 
 /* What is sound and worth a word all the same, one line each: for the log at start and reload, and `strictpost config check`. */
-void config_warnings(const struct config *c, struct sp_buf *out);
+void config_warnings(const struct config *c, int64_t now_s, struct sp_buf *out);
 
 struct queue_retry config_retry(const struct config *c);
 

@@ -52,6 +52,7 @@ static void set_dkim_key(struct conf_reader *r, struct config_dkim *d, yaml_node
 		return;
 	}
 	d->key_file = sp_str_dup(conf_scalar(value));
+	conf_file(r, d->key_file);
 	d->key = core_key_load(d->key_file, &d->key_mode, &why);
 	if (d->key == NULL)
 		conf_problem(r, value, "dkim.key_file: %s", why.text);

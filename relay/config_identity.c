@@ -1,7 +1,7 @@
 /* relay/config_identity.c - see config_identity.h; and what is to be said of a configuration that is sound. The Public Suffix List is the one that libpsl was built with. */
 #include "relay/config_identity.h"
 
-#include "relay/config_lists.h"
+#include "relay/config_listen.h"
 #include "relay/config_rows.h"
 #include "smtp/address.h"
 #include "smtp/dkim.h"
@@ -89,7 +89,7 @@ static void warn_of_open_key(const struct config *c, size_t item, struct sp_buf 
 		              "as its owner, and the mode 0600\n", d->key_file, d->key_mode);
 }
 
-void config_warnings(const struct config *c, struct sp_buf *out)
+void config_warnings(const struct config *c, int64_t now_s, struct sp_buf *out)
 {
 	struct smtp_dkim_signer one;
 	for (size_t i = 0; i < c->dkim.count; i++) {
@@ -99,6 +99,7 @@ void config_warnings(const struct config *c, struct sp_buf *out)
 			sp_buf_printf(out, "dkim: the key of %s._domainkey.%s has %u bits; signers should use %d at least (RFC 8301 3.2)\n", d->selector,
 			              d->domain, core_key_bits(d->key), RSA_BITS);
 	}
+	conf_listen_warnings(c, now_s, out);
 	if (c->report.enabled && config_dkim_signers(c, c->identity.submitter, CONFIG_DKIM_REPORTS, &one, 1) == 0)
 		sp_buf_printf(out, "report: https reports go out, mailed ones do not: dkim has no key for the submitter %s; make one: "
 		              "strictpost dkim keygen --domain %s --selector tlsrpt\n", c->identity.submitter, c->identity.submitter);

@@ -1,6 +1,7 @@
 /* relay/config_lists.c - see config_lists.h. */
 #include "relay/config_lists.h"
 
+#include "relay/config_origin.h"
 #include "relay/config_rows.h"
 
 #include <stdarg.h>
@@ -76,6 +77,32 @@ void conf_read_nets(struct conf_reader *r, const char *name, struct config_nets 
 			conf_problem(r, item, "%s: %s", name, why.len ? sp_buf_cstr(&why) : "an item is not a network");
 		sp_buf_clear(&why);
 	}
+}
+
+static yaml_node_t *value_of(const struct conf_reader *r, const yaml_node_t *map, const char *key)
+{
+	if (map == NULL || map->type != YAML_MAPPING_NODE)
+		return NULL;
+	for (const yaml_node_pair_t *i = map->data.mapping.pairs.start; i < map->data.mapping.pairs.top; i++) {
+		const yaml_node_t *k = yaml_document_get_node(r->doc, i->key);
+		if (k->type == YAML_SCALAR_NODE && sp_str_eq(conf_scalar(k), sp_str_of(key)))
+			return yaml_document_get_node(r->doc, i->value);
+	}
+	return NULL;
+}
+
+yaml_node_t *conf_list_value(const struct conf_reader *r, const char *list, size_t item, const char *key)
+{
+	const yaml_node_t *items = value_of(r, yaml_document_get_root_node(r->doc), list);
+	if (items == NULL || items->type != YAML_SEQUENCE_NODE || item >= (size_t)(items->data.sequence.items.top - items->data.sequence.items.start))
+		return NULL;
+	yaml_node_t *one = yaml_document_get_node(r->doc, items->data.sequence.items.start[item]);
+	return key ? value_of(r, one, key) : one;
+}
+
+void conf_file(struct conf_reader *r, const char *path)
+{
+	config_origin_file(r->c->origin, path);
 }
 
 /* --- all of them --- */

@@ -45,6 +45,10 @@ void conf_read_sender(struct conf_reader *r, const char *name, char **out, yaml_
 void conf_read_rate(struct conf_reader *r, const char *name, struct config_rate *out, yaml_node_t *value);
 void conf_read_count(struct conf_reader *r, const char *name, int64_t *out, int64_t max, yaml_node_t *value);    /* 1 to `max` */
 void conf_read_word(struct conf_reader *r, const char *name, unsigned *out, const char *const *words, size_t count, yaml_node_t *value);
+/* The value of `key` in the item number `item` of `list`; the item itself where `key` is NULL. NULL: it is not there. For `finish`, when all is known. */
+yaml_node_t *conf_list_value(const struct conf_reader *r, const char *list, size_t item, const char *key);
+/* Notes how a file that is about to be read is now (config_files_changed()). */
+void conf_file(struct conf_reader *r, const char *path);
 
 struct conf_help { const char *key, *type, *def, *text; };      /* a line of `strictpost config keys` */
 

@@ -98,6 +98,7 @@ static void set_password(struct conf_reader *r, struct config_route *route, yaml
 	conf_read_path(r, "routes.password_file", &route->password_file, value);
 	if (route->password_file == NULL)
 		return;
+	conf_file(r, route->password_file);
 	ssize_t len = core_read_file(route->password_file, text, sizeof(text), &route->password_mode, &why);
 	struct sp_str rest = sp_str_make(text, len > 0 ? (size_t)len : 0), line = { 0 };
 	if (len < 0)

@@ -50,6 +50,7 @@ const struct conf_row conf_rows[] = {
 	{ "tls.ca_file", CONF_STRING, AT(tls.ca_file), "", 0, 4000, NULL, "trusted roots, PEM; empty: the system's" },
 	{ "tls.verified_min", CONF_WORD, AT(tls.verified_min), "1.2", CORE_TLS_1_2, 0, words_verified, "least TLS version where a policy demands it" },
 	{ "tls.opportunistic_min", CONF_WORD, AT(tls.opportunistic_min), "1.0", CORE_TLS_1_0, 0, words_tls, "least TLS version elsewhere" },
+	{ "tls.listen_min", CONF_WORD, AT(tls.listen_min), "1.2", CORE_TLS_1_0, 0, words_tls, "least TLS version on listeners" },
 
 	{ "sts.enabled", CONF_BOOL, AT(sts.enabled), "yes", 0, 0, NULL, "look for and honour MTA-STS policies" },
 	{ "sts.first_contact", CONF_WORD, AT(sts.first_contact), "deliver", 0, 0, words_first,

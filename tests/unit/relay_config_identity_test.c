@@ -307,7 +307,7 @@ static void test_warnings(void **state)
 		char *want = with_folder(warnings[i].want);
 		struct sp_buf got;
 		sp_buf_init(&got, TEXT_MAX);
-		config_warnings(c, &got);
+		config_warnings(c, 0, &got);
 		print_message("%s: want %s\n got %s\n", warnings[i].label, want, sp_buf_cstr(&got));
 		assert_string_equal(sp_buf_cstr(&got), want);
 		free(want);

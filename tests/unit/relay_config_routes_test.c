@@ -271,7 +271,7 @@ static void test_warnings(void **state)
 		sp_buf_init(&got, TEXT_MAX);
 		struct config *c = parse_sound(warnings[i].file);
 		char *want = with_folder(warnings[i].want);
-		config_warnings(c, &got);
+		config_warnings(c, 0, &got);
 		print_message("%s: want %s\n got %s\n", warnings[i].label, want, sp_buf_cstr(&got));
 		assert_int_equal(got.len > 0, *want != '\0');
 		assert_int_equal(strncmp(sp_buf_cstr(&got), want, strlen(want)), 0);

@@ -15,6 +15,8 @@
 
 #define TEXT_MAX (1 << 20)
 #define KNOWN " hostname state_dir shards limits auth resolver tls sts delivery report log admin listen routes source dkim"
+#define LISTEN " address unix_mode allow bare_lf tls tls_required certificate key tls_client_ca tickets auth xclient proxy"
+#define ADDRESS "takes 127.0.0.1:2525, [::1]:2525 or unix:/run/strictpost/submit.sock"
 #define HOST "hostname: relay.example.com\n"
 
 /* NULL: refused; then `problems` says why. */
@@ -540,7 +542,7 @@ static const struct { const char *label, *file, *want; } mistakes[] = {
 	{ "a group's own keys and groups are known", HOST "delivery: {x: 1}\n",
 	  "t.yaml:2: there is no key 'x' in delivery; known here: port allow_private dane requiretls concurrency host_concurrency sessions rate messages_per_session expire delay_notice retry\n" },
 	{ "unknown key of a listener", HOST "listen:\n  - address: 127.0.0.1:25\n    alow: []\n",
-	  "t.yaml:4: listen: there is no key 'alow'; known here: address allow bare_lf\n" },
+	  "t.yaml:4: listen: there is no key 'alow'; known here:" LISTEN "\n" },
 	{ "unknown key of a route", HOST "routes:\n  - {domain: a.example, via: b.example, port: 25}\n",
 	  "t.yaml:3: routes: there is no key 'port'; known here: domain sender via tls user password_file rate concurrency requiretls\n" },
 	{ "keys are case-sensitive", HOST "Shards: 1\n",
@@ -554,7 +556,7 @@ static const struct { const char *label, *file, *want; } mistakes[] = {
 	{ "merge keys are not known", HOST "log: {<<: {level: debug}}\n", "t.yaml:2: there is no key '<<' in log; known here: format level\n" },
 	{ "a list as a key", HOST "[a, b]: 1\n", "t.yaml:2: a key is not a plain word\n" },
 	{ "a list as a key of a listener", HOST "listen: [{address: 127.0.0.1:25, [a]: 1}]\n",
-	  "t.yaml:2: listen: a key is not a plain word; known here: address allow bare_lf\n" },
+	  "t.yaml:2: listen: a key is not a plain word; known here:" LISTEN "\n" },
 	{ "twice", HOST "shards: 1\nshards: 2\n", "t.yaml:3: 'shards' is there twice\n" },
 	{ "a group twice", HOST "log: {level: info}\nlog: {format: json}\n", "t.yaml:3: 'log' is there twice\n" },
 	{ "a list twice", HOST "routes: []\nroutes: []\n", "t.yaml:3: 'routes' is there twice\n" },
@@ -570,12 +572,12 @@ static const struct { const char *label, *file, *want; } mistakes[] = {
 	{ "inline_body over a quarter of memory", HOST "limits:\n  memory: 8M\n  inline_body: 2049K\n",
 	  "t.yaml:4: limits.inline_body is more than a quarter of limits.memory\n" },
 	{ "listen is no list", HOST "listen: 127.0.0.1:25\n", "t.yaml:2: listen: takes a list of groups\n" },
-	{ "an item of listen is no group", HOST "listen:\n  - 127.0.0.1:25\n", "t.yaml:3: listen: an item takes the keys: address allow bare_lf\n" },
+	{ "an item of listen is no group", HOST "listen:\n  - 127.0.0.1:25\n", "t.yaml:3: listen: an item takes the keys:" LISTEN "\n" },
 	{ "a listener without an address", HOST "listen:\n  - allow: []\n", "t.yaml:3: listen: an item needs an address, such as 127.0.0.1:2525\n" },
-	{ "a listener at a name", HOST "listen:\n  - address: localhost:25\n", "t.yaml:3: listen.address: takes 127.0.0.1:2525 or [::1]:2525\n" },
-	{ "a listener without a port", HOST "listen:\n  - address: 127.0.0.1\n", "t.yaml:3: listen.address: takes 127.0.0.1:2525 or [::1]:2525\n" },
-	{ "a listener at a unix socket", HOST "listen:\n  - address: unix:/run/x\n", "t.yaml:3: listen.address: takes 127.0.0.1:2525 or [::1]:2525\n" },
-	{ "an address that is a list", HOST "listen:\n  - address: [127.0.0.1:25]\n", "t.yaml:3: listen.address: takes 127.0.0.1:2525 or [::1]:2525\n" },
+	{ "a listener at a name", HOST "listen:\n  - address: localhost:25\n", "t.yaml:3: listen.address: " ADDRESS "\n" },
+	{ "a listener without a port", HOST "listen:\n  - address: 127.0.0.1\n", "t.yaml:3: listen.address: " ADDRESS "\n" },
+	{ "a listener at a unix socket of no folder", HOST "listen:\n  - address: unix:x\n", "t.yaml:3: listen.address: " ADDRESS "\n" },
+	{ "an address that is a list", HOST "listen:\n  - address: [127.0.0.1:25]\n", "t.yaml:3: listen.address: " ADDRESS "\n" },
 	{ "the same address twice", HOST "listen:\n  - address: 127.0.0.1:25\n  - address: 127.0.0.1:26\n  - address: 127.0.0.1:25\n",
 	  "t.yaml:5: listen: the address is there twice\n" },
 	{ "allow is no list", HOST "listen:\n  - address: 127.0.0.1:25\n    allow: 10.0.0.0/8\n",
