@@ -105,10 +105,16 @@ bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain)
 	return site && !uncertain && fail->kind != SP_FAIL_STORE && fail->kind != SP_FAIL_SHUTDOWN;
 }
 
+/* RFC 8689 4.2.1: the message asks for what the host does not give; with the last host the message is returned. The words are sts/verdict.h's. */
+static bool is_unmet_wish(const struct sp_fail *f)
+{
+	return f->kind == SP_FAIL_POLICY && f->permanent && strncmp(f->reason, "requiretls-", 11) == 0;
+}
+
 struct sp_fail outcome_of_session(const struct sp_fail *fail)
 {
 	struct sp_fail told = *fail;
-	told.permanent = fail->permanent && fail->kind == SP_FAIL_DNS;
+	told.permanent = fail->permanent && (fail->kind == SP_FAIL_DNS || is_unmet_wish(fail));
 	return told;
 }
 
@@ -120,27 +126,27 @@ static int weight(const struct sp_fail *f)
 	case SP_FAIL_SHUTDOWN:
 		return 1;
 	case SP_FAIL_DNS:
-		return f->permanent ? 2 : 4;            /* one host that does not exist does not make the site permanent */
+		return f->permanent ? 2 : 5;            /* one host that does not exist does not make the site permanent */
 	case SP_FAIL_CONNECT:
-		return 3;
+		return 4;
 	case SP_FAIL_STORE:
-		return 5;
+		return 6;
 	case SP_FAIL_PROTOCOL:
 	case SP_FAIL_HTTP:
-		return 6;
-	case SP_FAIL_REPLY:
 		return 7;
-	case SP_FAIL_TLS:
+	case SP_FAIL_REPLY:
 		return 8;
-	case SP_FAIL_POLICY:
+	case SP_FAIL_TLS:
 		return 9;
+	case SP_FAIL_POLICY:
+		return is_unmet_wish(f) ? 3 : 10;       /* RFC 8689 4.2.1: each host is tried before the message is returned; one that could not be tried may give it */
 	}
 	return 0;
 }
 
 bool outcome_worse(const struct sp_fail *a, const struct sp_fail *b)
 {
-	int x = weight(a) + (a->result != SP_RESULT_NONE ? 10 : 0), y = weight(b) + (b->result != SP_RESULT_NONE ? 10 : 0);
+	int x = weight(a) + (a->result != SP_RESULT_NONE ? 20 : 0), y = weight(b) + (b->result != SP_RESULT_NONE ? 20 : 0);
 	return x > y;
 }
 

@@ -45,10 +45,11 @@ enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, un
 bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain);
 
 /* What a host said or did to a session is no judgement of the mail: the failure as it is told of mail that had no other. Only what DNS says for good
- * stays permanent. */
+ * stays permanent, and what the mail alone requires (REQUIRETLS) and no host gives (RFC 8689 4.2.1). */
 struct sp_fail outcome_of_session(const struct sp_fail *fail);
 
-/* Of two failures of one attempt, the one to tell the operator and the sender: what a policy refused before what did not answer. */
+/* Of two failures of one attempt, the one to tell the operator and the sender: what a policy refused before what did not answer;
+ * but that a host does not give what REQUIRETLS asks for comes after all that may pass, since it ends in a bounce once every host was tried. */
 bool outcome_worse(const struct sp_fail *a, const struct sp_fail *b);
 
 /* Would a fresh look at the policy perhaps change this? (RFC 8461 5.1; DESIGN.md) */

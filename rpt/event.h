@@ -30,6 +30,10 @@ bool rpt_policy_type_parse(struct sp_str s, enum rpt_policy_type *out);
  *                           tls-version: older than tls.verified_min (mode testing); no-certificate; tls-setup: our own fault
  *                           X509_V_ERR_CERT_REVOKED, _CERT_CHAIN_TOO_LONG, _UNSPECIFIED
  *   certificate-*           OpenSSL's name of the fault, as in the RFC's example: X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_HOSTNAME_MISMATCH
+ *                           tlsa-mismatch: no TLSA record matches what the host showed
+ *   dnssec-invalid          servfail, timeout, refused, malformed, cname-chain: of the TLSA look-up
+ *   tlsa-invalid            tlsa-usage, tlsa-selector, tlsa-matching, tlsa-length, tlsa-data: what is wrong with the first record
+ *   dane-required           dane-required
  *   sts-policy-fetch-error  dns, refused, unreachable, lost, timeout, private-address, alert-NAME, http-status-NNN, redirect, media-type, encoding, body-too-large,
  *                           no-response, and the words of core/httpresp.c for what is no HTTP
  *   sts-policy-invalid      policy-syntax

@@ -1,6 +1,8 @@
 /* sts/rule.c - see rule.h. */
 #include "sts/rule.h"
 
+#include <time.h>
+
 static const char *const levels[] = {
 #define X(name, text) [STS_LEVEL_##name] = text,
 	STS_LEVELS(X)
@@ -24,4 +26,19 @@ bool sts_level_parse(struct sp_str s, enum sts_level *out)
 bool sts_rule_in_force(const struct sts_rule *r, int64_t now_s)
 {
 	return r->until_s == 0 || now_s < r->until_s;
+}
+
+void sts_rule_print(const struct sts_rule *r, struct sp_buf *out)
+{
+	time_t last = (time_t)(r->until_s - 1);
+	struct tm tm = { 0 };
+	char day[16] = "";
+	if (r->level != STS_LEVEL_UNSET)
+		sp_buf_printf(out, "tls: %s", levels[r->level]);
+	if (r->override)
+		sp_buf_printf(out, "%soverride", r->level != STS_LEVEL_UNSET ? ", " : "");
+	if (r->until_s != 0 && gmtime_r(&last, &tm) && strftime(day, sizeof(day), "%Y-%m-%d", &tm) > 0)
+		sp_buf_printf(out, " until %s", day);
+	if (*r->reason)
+		sp_buf_printf(out, " (%s)", r->reason);
 }

@@ -3,7 +3,7 @@
 #ifndef STS_RULE_H
 #define STS_RULE_H
 
-#include "core/str.h"
+#include "core/buf.h"
 
 #define STS_LEVELS(X) /* each proves more than the one before */ \
 	X(UNSET,   "")        /* the rule says nothing of TLS */ \
@@ -26,9 +26,11 @@ struct sts_rule {
 	const char *domain;             /* A-labels, lower case: the recipient domain, or the next hop's */
 	enum sts_level level;
 	bool override;                  /* lowers a published policy too: `until` and `reason` are given */
-	int64_t until_s;                /* Unix time: the rule has no force from then on, as if it were not there; 0: it stays */
+	int64_t until_s;                /* Unix time, a UTC midnight: the rule has no force from then on, as if it were not there; 0: it stays */
 	const char *reason;             /* printable; "" none */
 };
 bool sts_rule_in_force(const struct sts_rule *r, int64_t now_s);
+/* "tls: may, override until 2027-01-31 (their certificate is being replaced)", for logs and texts. The day is the last one on which it is in force. */
+void sts_rule_print(const struct sts_rule *r, struct sp_buf *out);
 
 #endif

@@ -272,7 +272,7 @@ static void test_the_longest_failure_is_told_whole_or_cut(void **state)
 
 /* ---- the site ---- */
 
-static const struct { const char *label; enum sp_fail_kind kind; bool permanent; enum outcome want; } sites[] = {
+static const struct { const char *label; enum sp_fail_kind kind; bool permanent; enum outcome want; const char *reason; } sites[] = {
 	{ "no such domain", SP_FAIL_DNS, true, OUTCOME_BOUNCE },
 	{ "DNS does not answer", SP_FAIL_DNS, false, OUTCOME_DEFER },
 	{ "no connection", SP_FAIL_CONNECT, false, OUTCOME_DEFER },
@@ -280,6 +280,9 @@ static const struct { const char *label; enum sp_fail_kind kind; bool permanent;
 	{ "554 as a greeting is no judgement of the mail", SP_FAIL_REPLY, true, OUTCOME_DEFER },
 	{ "TLS", SP_FAIL_TLS, true, OUTCOME_DEFER },
 	{ "policy never bounces but by time", SP_FAIL_POLICY, true, OUTCOME_DEFER },
+	{ "REQUIRETLS that no host gives (RFC 8689 4.2.1)", SP_FAIL_POLICY, true, OUTCOME_BOUNCE, "requiretls-not-offered" },
+	{ "REQUIRETLS that may be given later", SP_FAIL_POLICY, false, OUTCOME_DEFER, "requiretls-no-tls" },
+	{ "a peer that speaks our words", SP_FAIL_REPLY, true, OUTCOME_DEFER, "requiretls-not-offered" },
 	{ "nonsense", SP_FAIL_PROTOCOL, true, OUTCOME_DEFER },
 	{ "our disk", SP_FAIL_STORE, true, OUTCOME_DEFER },
 };
@@ -290,6 +293,7 @@ static void test_sites(void **state)
 	struct config *c = configure("");
 	for (size_t i = 0; i < SP_COUNT(sites); i++) {
 		struct sp_fail fail = failure(sites[i].kind, sites[i].permanent, "5.0.0");
+		snprintf(fail.reason, sizeof(fail.reason), "%s", sites[i].reason ? sites[i].reason : "");
 		int64_t next_ms = 0;
 		enum outcome got = outcome_site(c, &fail, 0, ARRIVED, MIDDLE, &next_ms);
 		print_message("%s: want %s, got %s\n", sites[i].label, outcome_str(sites[i].want), outcome_str(got));
@@ -332,7 +336,15 @@ static void test_elsewhere(void **state)
 
 /* ---- which of two ---- */
 
-/* From the least telling to the most: a policy's refusal is what an operator must hear of. */
+static struct sp_fail unmet(void)
+{
+	struct sp_fail f = failure(SP_FAIL_POLICY, true, "5.7.30");
+	snprintf(f.reason, sizeof(f.reason), "requiretls-not-offered");
+	return f;
+}
+
+/* From the least telling to the most: a policy's refusal is what an operator must hear of. A host that could not be tried keeps mail with REQUIRETLS from
+ * being returned. */
 static void test_order(void **state)
 {
 	(void)state;
@@ -340,6 +352,7 @@ static void test_order(void **state)
 		SP_FAIL_OK,
 		failure(SP_FAIL_SHUTDOWN, false, ""),
 		failure(SP_FAIL_DNS, true, "5.4.4"),
+		unmet(),
 		failure(SP_FAIL_CONNECT, false, "4.4.1"),
 		failure(SP_FAIL_DNS, false, "4.4.3"),
 		failure(SP_FAIL_STORE, false, ""),
@@ -361,8 +374,8 @@ static void test_order(void **state)
 	connect.result = SP_RESULT_STARTTLS_NOT_SUPPORTED;      /* whatever the kind, what a report counts is told first */
 	assert_true(outcome_worse(&connect, &tls));
 	struct sp_fail http = failure(SP_FAIL_HTTP, false, "");
-	assert_false(outcome_worse(&http, &order[6]));
-	assert_false(outcome_worse(&order[6], &http));
+	assert_false(outcome_worse(&http, &order[7]));
+	assert_false(outcome_worse(&order[7], &http));
 }
 
 static void test_a_fresh_policy_is_wanted_for_what_a_policy_refused(void **state)
