@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/dns.h"
 #include "relay/admin.h"
+#include "relay/login.h"
 #include "relay/dnssec.h"
 #include "relay/notify.h"
 #include "relay/report_api.h"
@@ -279,6 +280,7 @@ static int serve(struct run *r)
 	}
 	r->loop = core_loop_new();
 	r->relay.clients = clients_new();
+	r->relay.logins = logins_new();
 	r->relay.main_mailbox = core_mailbox_open(r->loop);
 	r->watch = core_timer_new(r->loop, on_watch, r);
 	r->term = core_signal_open(r->loop, SIGTERM, on_stop_signal, r);
@@ -302,6 +304,7 @@ static int serve(struct run *r)
 	}
 	core_loop_free(r->loop);
 	clients_free(r->relay.clients);
+	logins_free(r->relay.logins);
 	queue_store_close(r->relay.store);
 	return status;
 }

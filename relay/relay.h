@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 struct shard;
+struct logins;
 
 struct relay {
 	struct queue_store *store;
@@ -19,6 +20,7 @@ struct relay {
 	bool trust_ad;                          /* the resolver is one whose AD bit may be believed; whether it says so: */
 	atomic_int dnssec;                      /* enum dnssec_state, as the probe found (relay/dnssec.h) */
 	struct clients *clients;                /* client sessions by address */
+	struct logins *logins;                  /* what all shards know of log-ins (relay/login.h) */
 	atomic_uint connections;                /* client sessions on all shards */
 	atomic_uint fetches;                    /* policy fetches under way on all shards, but for */
 	atomic_uint slow_fetches;               /* those that take long */
