@@ -130,6 +130,13 @@ static json_t *queue_state(const struct queue_counts *counts, const struct sp_fa
 	                 "destinations_waiting", number(counts->destinations_waiting));
 }
 
+static json_t *outbound_value(const struct relay *r)
+{
+	struct pace_counts counts;
+	pace_counts(r->pace, core_clock_mono_ms(), &counts);
+	return json_pack("{s:o, s:o, s:o}", "sessions", number(counts.sessions), "addresses", number(counts.addresses), "dead", number(counts.dead));
+}
+
 static json_t *dnssec_value(const struct relay *r)
 {
 	return json_pack("{s:s, s:b, s:s}", "resolver", dnssec_state_str(dnssec_state(r)), "believed", (int)dnssec_believed(r), "remedy", dnssec_remedy(r));
@@ -144,6 +151,7 @@ static json_t *status_value(const struct admin *a, const struct queue_counts *co
 	                      "uptime_s", number((core_clock_mono_ms() - a->started_ms) / 1000), "ready", (int)(reason == NULL),
 	                      "reason", reason, "shards", (int)r->shard_count, "listen", list_listeners(a->config));
 	json_object_set_new(v, "connections", number(atomic_load(&r->connections)));
+	json_object_set_new(v, "outbound", outbound_value(r));
 	json_object_set_new(v, "accepted", number(atomic_load(&r->accepted)));
 	json_object_set_new(v, "delivered", number(atomic_load(&r->delivered)));
 	json_object_set_new(v, "deferred", number(atomic_load(&r->deferred)));

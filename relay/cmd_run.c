@@ -281,6 +281,7 @@ static int serve(struct run *r)
 	r->loop = core_loop_new();
 	r->relay.clients = clients_new();
 	r->relay.logins = logins_new();
+	r->relay.pace = pace_new();
 	r->relay.main_mailbox = core_mailbox_open(r->loop);
 	r->watch = core_timer_new(r->loop, on_watch, r);
 	r->term = core_signal_open(r->loop, SIGTERM, on_stop_signal, r);
@@ -305,6 +306,7 @@ static int serve(struct run *r)
 	core_loop_free(r->loop);
 	clients_free(r->relay.clients);
 	logins_free(r->relay.logins);
+	pace_free(r->relay.pace);
 	queue_store_close(r->relay.store);
 	return status;
 }

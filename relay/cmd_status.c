@@ -82,7 +82,7 @@ static void print_dnssec(const json_t *d)
 static void print_status(const json_t *v)
 {
 	size_t i;
-	const json_t *at, *store = json_object_get(v, "store");
+	const json_t *at, *store = json_object_get(v, "store"), *outbound = json_object_get(v, "outbound");
 	printf("strictpost %s on %s, pid %" PRId64 ", %" PRId64 " shards, up ", text(v, "version"), text(v, "hostname"), number(v, "pid"),
 	       number(v, "shards"));
 	print_uptime(number(v, "uptime_s"));
@@ -95,6 +95,8 @@ static void print_status(const json_t *v)
 	json_array_foreach(json_object_get(v, "listen"), i, at)
 		printf(" %s", json_string_value(at) ? json_string_value(at) : "?");
 	printf("\nsessions   %" PRId64 " now\n", number(v, "connections"));
+	printf("outbound   %" PRId64 " sessions; %" PRId64 " addresses known, %" PRId64 " of them do not answer\n", number(outbound, "sessions"),
+	       number(outbound, "addresses"), number(outbound, "dead"));
 	printf("messages   %" PRId64 " accepted\n", number(v, "accepted"));
 	printf("recipients %" PRId64 " delivered, %" PRId64 " bounced, %" PRId64 " times deferred\n", number(v, "delivered"), number(v, "bounced"),
 	       number(v, "deferred"));

@@ -6,6 +6,7 @@
 #include "queue/spool.h"
 #include "relay/clients.h"
 #include "relay/config.h"
+#include "relay/pace.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +22,7 @@ struct relay {
 	atomic_int dnssec;                      /* enum dnssec_state, as the probe found (relay/dnssec.h) */
 	struct clients *clients;                /* client sessions by address */
 	struct logins *logins;                  /* what all shards know of log-ins (relay/login.h) */
+	struct pace *pace;                      /* outbound sessions by address */
 	atomic_uint connections;                /* client sessions on all shards */
 	atomic_uint fetches;                    /* policy fetches under way on all shards, but for */
 	atomic_uint slow_fetches;               /* those that take long */

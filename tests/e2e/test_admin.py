@@ -17,7 +17,7 @@ from lab.client import Client
 from lab.process import wait_until
 from lab.relay import ENVIRONMENT
 
-STATUS = {"version", "hostname", "pid", "started", "uptime_s", "ready", "reason", "shards", "listen", "connections", "accepted", "delivered",
+STATUS = {"version", "hostname", "pid", "started", "uptime_s", "ready", "reason", "shards", "listen", "connections", "outbound", "accepted", "delivered",
           "deferred", "bounced", "queue", "store", "dnssec"}
 
 
