@@ -524,6 +524,18 @@ static void test_records_both_ways_and_goodbye(void **state)
 
 /* Resumption. */
 
+/* `3 1 0` of the certificate. */
+static bool matches_tlsa(const struct core_tls_peer *peer, const struct cert *of)
+{
+	unsigned char *key = NULL;
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(of->x509), &key);
+	struct core_tlsa r = { 3, 1, 0, { (const char *)key, (size_t)len } };
+	struct sp_fail why;
+	bool got = core_tls_verify_dane(client, peer, &(struct core_tls_dane){ .records = &r, .count = 1 }, CERT_NOW, NULL, &why);
+	OPENSSL_free(key);
+	return got;
+}
+
 static void test_ticket_resumes_and_the_chain_is_still_there(void **state)
 {
 	(void)state;
@@ -547,6 +559,8 @@ static void test_ticket_resumes_and_the_chain_is_still_there(void **state)
 		assert_true(core_tls_verify(client, peer, "mx.example.com", CERT_NOW, &why));
 		assert_false(core_tls_verify(client, peer, "mx.example.org", CERT_NOW, &why));
 		assert_int_equal(why.result, MISMATCH);
+		assert_true(matches_tlsa(peer, &leaf));
+		assert_false(matches_tlsa(peer, &middle));
 		struct core_tls_session *next = core_tls_stream_session(p.stream);
 		assert_non_null(next);
 		core_tls_session_unref(next);
