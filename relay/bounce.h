@@ -1,5 +1,6 @@
-/* relay/bounce.h - writes the notification for a message as a message of our own. Reads the header of a message whose content is in a
- * file without blocking. On the shard's thread. */
+/* relay/bounce.h - writes the notification for a message as a message of our own. What it returns of a message whose content is in a
+ * file is read without blocking: the header; of one that failed all of it up to 50 KiB, or as RET says: only the header, or all of it up to 1 MiB (RFC 3461
+ * 4.3). Of mail under REQUIRETLS the header only, and the notification is under REQUIRETLS too (RFC 8689 5). On the shard's thread. */
 #ifndef RELAY_BOUNCE_H
 #define RELAY_BOUNCE_H
 
@@ -13,7 +14,7 @@ struct bounce *bounce_write(struct shard *s, struct queue_message *m, enum smtp_
                             const struct smtp_dsn_recipient *recipients, size_t count,
                             void (*done)(void *owner, struct queue_message *dsn), void *owner);
 
-/* The destination that `address` is routed to; in `arena`. An address that no longer parses goes to our own host name, where it fails by DNS. */
-const char *bounce_destination(const struct config *c, const char *address, struct sp_arena *arena);
+/* The destination that a notification with this wish is routed to; in `arena`. An address that no longer parses goes to our own host name, where it fails by DNS. */
+const char *bounce_destination(const struct config *c, const char *address, const struct sp_mail_wish *wish, struct sp_arena *arena);
 
 #endif

@@ -76,10 +76,10 @@ static bool held(const struct destination *d)
 
 static int64_t job_deadline(const struct destination *d, const struct queue_job *j)
 {
-	bool notified = true;
+	int64_t first_ms = INT64_MAX;
 	for (size_t i = 0; i < j->count; i++)
-		notified &= j->recipients[i].notified != 0;
-	return outcome_deadline_ms(d->shard->config, j->message, notified);
+		first_ms = sp_min(first_ms, outcome_deadline_ms(d->shard->config, j->message, &j->recipients[i]));
+	return first_ms;
 }
 
 static void park(struct destination *d, const struct queue_job *j)
@@ -486,6 +486,18 @@ bool destination_agrees(const struct destination *d, const struct plan *p)
 	return d->plan && (d->plan == p || same_demands(d->plan, p));
 }
 
+/* The next that is not too late, in flight. */
+static struct queue_job *next_in_time(struct destination *d)
+{
+	struct queue_job *j;
+	while ((j = pop_waiting(d))) {
+		sp_list_push_back(&d->inflight, &j->link);
+		if (!settle_late(d, j))
+			return j;
+	}
+	return NULL;
+}
+
 struct queue_job *destination_next(struct destination *d)
 {
 	if (d->shard->stopping || atomic_load_explicit(&d->shard->relay->unsettled, memory_order_relaxed) > 0)
@@ -495,9 +507,8 @@ struct queue_job *destination_next(struct destination *d)
 		return NULL;
 	}
 	d->failing = false;                     /* whoever asks has a session that may carry mail */
-	struct queue_job *j = pop_waiting(d);
+	struct queue_job *j = next_in_time(d);
 	if (j) {
-		sp_list_push_back(&d->inflight, &j->link);
 		if (d->more && !d->loading && d->waiting_count < LOAD_MESSAGES / 2 && d->failures == 0)
 			load_page(d);
 	}

@@ -13,61 +13,128 @@ const char *outcome_str(enum outcome o)
 	return names[o];
 }
 
-int64_t outcome_expire_ms(const struct config *c, const struct queue_message *m)
+/* ---- times ---- */
+
+static int64_t expire_ms(const struct config *c, const struct queue_message *m)
 {
 	return m->kind == QUEUE_REPORT ? INT64_C(1000) * RPT_GIVE_UP_S : c->delivery.expire_ms;
 }
 
+/* RFC 4865: mail that was held is as old as its release. */
+static int64_t start_ms(const struct queue_message *m)
+{
+	return m->wish.hold_until_ms > m->arrived_ms ? m->wish.hold_until_ms : m->arrived_ms;
+}
+
+static int64_t age_ms(const struct queue_message *m, int64_t now_ms)
+{
+	return now_ms - start_ms(m);
+}
+
+bool outcome_is_too_late(const struct queue_message *m, int64_t now_ms)
+{
+	return m->wish.by == SP_BY_RETURN && now_ms >= m->wish.by_ms;
+}
+
 static bool expired(const struct config *c, const struct queue_message *m, int64_t now_ms)
 {
-	return now_ms - m->arrived_ms >= outcome_expire_ms(c, m);
+	return age_ms(m, now_ms) >= expire_ms(c, m) || outcome_is_too_late(m, now_ms);
 }
+
+int64_t outcome_gives_up_ms(const struct config *c, const struct queue_message *m)
+{
+	int64_t at_ms = queue_deadline_ms(start_ms(m), 0, expire_ms(c, m), true);
+	return m->wish.by == SP_BY_RETURN && m->wish.by_ms < at_ms ? m->wish.by_ms : at_ms;
+}
+
+/* ---- who is told ---- */
+
+/* Somebody stands behind it: nobody does behind the null sender, and of a report the outbox is told. */
+static bool has_sender(const struct queue_message *m)
+{
+	return m->kind == QUEUE_MAIL && *m->sender;
+}
+
+bool outcome_tells_failure(const struct queue_recipient *r)
+{
+	return r->wish.notify == 0 || (r->wish.notify & SP_NOTIFY_FAILURE);
+}
+
+/* RFC 3461 4.1: where NOTIFY was said, only if DELAY is in it. */
+static bool has_delay_notice(const struct config *c, const struct queue_message *m, const struct queue_recipient *r)
+{
+	return c->delivery.delay_notice_ms > 0 && has_sender(m) && (r->wish.notify == 0 || (r->wish.notify & SP_NOTIFY_DELAY));
+}
+
+/* RFC 2852: by-mode N asks for this notice, whatever else NOTIFY asks for. */
+static bool has_by_notice(const struct queue_message *m, const struct queue_recipient *r)
+{
+	return m->wish.by == SP_BY_NOTIFY && has_sender(m) && !(r->wish.notify & SP_NOTIFY_NEVER);
+}
+
+bool outcome_tells_relayed(const struct queue_message *m, const struct queue_recipient *r, bool dsn, bool by_dropped)
+{
+	if (!has_sender(m) || (r->wish.notify & SP_NOTIFY_NEVER))
+		return false;
+	return (!dsn && (r->wish.notify & SP_NOTIFY_SUCCESS)) || (m->wish.by != SP_BY_NONE && (m->wish.by_trace || by_dropped));
+}
+
+static int64_t deadline_ms(const struct config *c, const struct queue_message *m, const struct queue_recipient *r, unsigned told)
+{
+	int64_t notice_ms = has_delay_notice(c, m, r) ? c->delivery.delay_notice_ms : 0;
+	int64_t at_ms = queue_deadline_ms(start_ms(m), notice_ms, expire_ms(c, m), (told & QUEUE_NOTICE_DELAY) != 0);
+	bool by = m->wish.by == SP_BY_RETURN || (has_by_notice(m, r) && !(told & QUEUE_NOTICE_BY));
+	return by && m->wish.by_ms < at_ms ? m->wish.by_ms : at_ms;
+}
+
+int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, const struct queue_recipient *r)
+{
+	return deadline_ms(c, m, r, r->notified);
+}
+
+static unsigned notices_due(const struct config *c, const struct queue_message *m, const struct queue_recipient *r, int64_t now_ms)
+{
+	unsigned due = 0;
+	if (has_delay_notice(c, m, r) && age_ms(m, now_ms) >= c->delivery.delay_notice_ms)
+		due |= QUEUE_NOTICE_DELAY;
+	if (has_by_notice(m, r) && now_ms >= m->wish.by_ms)
+		due |= QUEUE_NOTICE_BY;
+	return due & ~r->notified;
+}
+
+/* ---- one recipient ---- */
 
 /* RFC 3463 3.5: 4.7, delivery time expired; what kept it from going stays in the text. */
-static void tell_expired(int64_t expire_ms, const struct sp_fail *last, struct sp_fail *out)
+static void tell_expired(const struct config *c, const struct queue_message *m, bool too_late, const struct sp_fail *last, struct sp_fail *out)
 {
-	char text[sizeof(out->text)];
+	char text[sizeof(out->text)], when[64];
 	snprintf(text, sizeof(text), "%s", last->text);
+	snprintf(when, sizeof(when), "within %lld hours", (long long)(expire_ms(c, m) / 3600000));
 	*out = *last;
 	out->permanent = true;
-	if (out->code == 0)
-		snprintf(out->esc, sizeof(out->esc), sp_failed(last) && last->esc[0] == '4' && strncmp(last->esc, "4.7.", 4) == 0 ? "5.7.1" : "5.4.7");
+	if (too_late)                           /* RFC 2852 4.1.4: this status, whatever the peers said */
+		snprintf(out->esc, sizeof(out->esc), "5.4.7");
+	else if (out->code == 0)
+		snprintf(out->esc, sizeof(out->esc), sp_failed(last) && strncmp(last->esc, "4.7.", 4) == 0 ? "5.7.1" : "5.4.7");
 	if (out->kind == SP_FAIL_NONE)
 		out->kind = SP_FAIL_CONNECT;
-	snprintf(out->text, sizeof(out->text), "not delivered within %lld hours; the last failure was: %.400s",
-	         (long long)(expire_ms / 3600000), *text ? text : "the destination could not be reached");
-}
-
-/* Is its sender ever told of a delay? Nobody stands behind the null sender. */
-static bool has_notice(const struct config *c, const struct queue_message *m)
-{
-	return c->delivery.delay_notice_ms > 0 && m->kind == QUEUE_MAIL && *m->sender;
-}
-
-int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, bool notified)
-{
-	return queue_deadline_ms(m->arrived_ms, has_notice(c, m) ? c->delivery.delay_notice_ms : 0, outcome_expire_ms(c, m), notified);
-}
-
-static void wait_on(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
-                    int64_t now_ms, struct outcome_recipient *out)
-{
-	out->outcome = OUTCOME_DEFER;
-	out->notify = has_notice(c, m) && !r->notified && now_ms - m->arrived_ms >= c->delivery.delay_notice_ms;
-	out->deadline_ms = outcome_deadline_ms(c, m, r->notified || out->notify);
+	snprintf(out->text, sizeof(out->text), "not delivered %s; the last failure was: %.400s", too_late ? "by the time that its sender set" : when,
+	         *text ? text : "the destination could not be reached");
 }
 
 void outcome_waiting(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
                      const struct sp_fail *fail, int64_t now_ms, struct outcome_recipient *out)
 {
 	*out = (struct outcome_recipient){ .fail = *fail };
-	if (!expired(c, m, now_ms)) {
-		wait_on(c, m, r, now_ms, out);
+	if (expired(c, m, now_ms)) {
+		out->outcome = OUTCOME_BOUNCE;
+		out->expired = true;
+		tell_expired(c, m, outcome_is_too_late(m, now_ms), fail, &out->fail);
 		return;
 	}
-	out->outcome = OUTCOME_BOUNCE;
-	out->expired = true;
-	tell_expired(outcome_expire_ms(c, m), fail, &out->fail);
+	out->outcome = OUTCOME_DEFER;
+	out->notices = notices_due(c, m, r, now_ms);
+	out->deadline_ms = deadline_ms(c, m, r, r->notified | out->notices);
 }
 
 void outcome_recipient(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
@@ -84,6 +151,8 @@ void outcome_recipient(const struct config *c, const struct queue_message *m, co
 		out->next_at_ms = now_ms + queue_retry_wait_ms(&retry, r->attempts + 1, random);
 	}
 }
+
+/* ---- sites and sessions ---- */
 
 bool outcome_is_dead_address(const struct outcome_recipient *o)
 {

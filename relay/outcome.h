@@ -16,7 +16,7 @@ struct outcome_recipient {
 	struct sp_fail fail;            /* what to tell: as it came, or that the time is up, with the last failure */
 	bool expired;                   /* BOUNCE: its time was up */
 	int64_t next_at_ms;             /* DEFER: not before */
-	bool notify;                    /* DEFER: the sender is to be told of the delay now */
+	unsigned notices;               /* DEFER: bits of enum queue_notice: of these the sender is to be told now */
 	int64_t deadline_ms;            /* DEFER: when the message wants attention at the latest */
 };
 void outcome_recipient(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
@@ -26,12 +26,20 @@ void outcome_recipient(const struct config *c, const struct queue_message *m, co
 void outcome_waiting(const struct config *c, const struct queue_message *m, const struct queue_recipient *r,
                      const struct sp_fail *fail, int64_t now_ms, struct outcome_recipient *out);
 
-/* When a message that waits wants attention though nothing is tried: for its delay notice where its sender gets one and was not `notified`, else
- * when it expires. */
-int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, bool notified);
+/* When a recipient that waits wants attention though nothing is tried: for a notice that its sender gets and did not get yet, else when it expires. */
+int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, const struct queue_recipient *r);
 
-/* How long a message is tried: delivery.expire; a mailed report 24 hours (RFC 8460 5.5), whatever that says. */
-int64_t outcome_expire_ms(const struct config *c, const struct queue_message *m);
+/* When a message is given up: delivery.expire after it came; a mailed report after 24 hours (RFC 8460 5.5), whatever that says. A hold does not count
+ * (RFC 4865: it is the sender's, not a delay of ours): the time runs from the release. Sooner where its sender said so (RFC 2852, by-mode R). */
+int64_t outcome_gives_up_ms(const struct config *c, const struct queue_message *m);
+/* The sender's own time is up, and it wants no delivery after that: not to be tried any more. */
+bool outcome_is_too_late(const struct queue_message *m, int64_t now_ms);
+
+/* Is the sender told of the failure (RFC 3461 4.1)? */
+bool outcome_tells_failure(const struct queue_recipient *r);
+/* Is the sender told, by us, that the mail went to the next hop? Where it asked for success and nobody further on will tell it (RFC 3461 5.2.2; `dsn`: the hop
+ * takes the duty over), for each hop with by-trace, and where the hop knows nothing of its by-time (RFC 2852). */
+bool outcome_tells_relayed(const struct queue_message *m, const struct queue_recipient *r, bool dsn, bool by_dropped);
 
 /* Given up with this: does the address itself take no mail? Only the peer can say so, by a 5yz that does not speak of the mail's size or content. */
 bool outcome_is_dead_address(const struct outcome_recipient *o);

@@ -1,7 +1,7 @@
 /* relay/settle.c - see settle.h.
  *
- *   decide (outcome.c) -> read the header of what bounces, where it is in a file -> DSNs -> queue_settle -> destination_settled
- *                                                                                        -> again in a second, while the store fails */
+ *   decide (outcome.c) -> DSNs, one after the other (bounce.c), reading what they return where it is in a file -> queue_settle -> destination_settled
+ *                                                                             -> again in a second, while the store fails */
 #include "relay/settle.h"
 
 #include "core/clock.h"
@@ -14,13 +14,18 @@
 
 #define AGAIN_MS 1000                   /* the store could not take results */
 
+/* In the order in which they are written. */
+static const enum smtp_dsn_action notice_kinds[] = { SMTP_DSN_DELAYED, SMTP_DSN_RELAYED, SMTP_DSN_FAILED };
+#define NOTICES SP_COUNT(notice_kinds)
+
 struct settlement {
 	struct destination *dest;               /* lives on while the job is in flight */
 	struct queue_job *job;
 	struct outcome_recipient *outcomes;     /* one a recipient of the job */
 	struct sp_arena arena;
 	struct bounce *bounce;                  /* under way, or NULL */
-	struct queue_message *dsns[2];          /* what bounced, what is delayed; refs */
+	size_t notices;                         /* of the kinds of notices so many are written, or not needed */
+	struct queue_message *dsns[NOTICES];    /* refs */
 	size_t dsn_count;
 	const char *dsn_to;                     /* their destination, as the store has it: a reload may change the routes meanwhile */
 	char *remote;                           /* for the DSN: "mx1.example.com [192.0.2.1]" or NULL */
@@ -29,7 +34,8 @@ struct settlement {
 	/* what goes into the transaction besides; not touched while it is under way */
 	struct queue_extra extra;
 	struct account *account;                /* of the session; NULL: nothing to count */
-	char *reply;                            /* a mailed report's: the peer's last word; NULL: none */
+	char *reply;                            /* the peer's last word, for a mailed report and for who is told that it went; NULL: none */
+	bool dsn, by_dropped;                   /* as in settle_facts */
 };
 
 static void write_results(struct settlement *t);
@@ -100,7 +106,7 @@ static void on_settled(void *owner, const struct sp_fail *why)
 	for (size_t i = 0; i < job->count; i++) {
 		left |= t->outcomes[i].outcome == OUTCOME_DEFER;
 		waits |= t->outcomes[i].outcome == OUTCOME_DEFER && t->outcomes[i].next_at_ms == 0;
-		job->recipients[i].notified |= t->outcomes[i].notify ? QUEUE_NOTICE_DELAY : 0;
+		job->recipients[i].notified |= t->outcomes[i].notices;
 	}
 	free_settlement(t);
 	destination_settled(d, job, left, waits);
@@ -166,15 +172,15 @@ static void write_results(struct settlement *t)
 		fill_result(t, i, &results[n]);
 		if (o->outcome != OUTCOME_DEFER || o->next_at_ms)
 			n++;
-		if (o->notify) {
+		if (o->notices) {
 			fill_result(t, i, &results[n]);
-			results[n].notices = QUEUE_NOTICE_DELAY;
+			results[n].notices = o->notices;
 			results[n++].outcome = QUEUE_NOTIFIED;
 		}
 	}
-	struct queue_dsn dsns[2];
-	if (t->dsn_count > 0 && t->dsn_to == NULL)
-		t->dsn_to = bounce_destination(s->config, t->job->message->sender, &t->arena);
+	struct queue_dsn dsns[NOTICES];
+	if (t->dsn_count > 0 && t->dsn_to == NULL)      /* they ask for the same */
+		t->dsn_to = bounce_destination(s->config, t->job->message->sender, &t->dsns[0]->wish, &t->arena);
 	for (size_t i = 0; i < t->dsn_count; i++) {
 		dsns[i].message = t->dsns[i];
 		dsns[i].recipient = (struct queue_recipient){ .address = t->job->message->sender, .destination = t->dsn_to };
@@ -186,60 +192,76 @@ static void write_results(struct settlement *t)
 
 /* --- notifications --- */
 
-static void on_bounce(void *owner, struct queue_message *dsn)
+static bool wants(const struct settlement *t, size_t i, enum smtp_dsn_action action)
+{
+	const struct outcome_recipient *o = &t->outcomes[i];
+	const struct queue_recipient *r = &t->job->recipients[i];
+	switch (action) {
+	case SMTP_DSN_FAILED:
+		return o->outcome == OUTCOME_BOUNCE && outcome_tells_failure(r);
+	case SMTP_DSN_DELAYED:
+		return o->outcome == OUTCOME_DEFER && o->notices != 0;
+	case SMTP_DSN_RELAYED:
+		return o->outcome == OUTCOME_DELIVERED && outcome_tells_relayed(t->job->message, r, t->dsn, t->by_dropped);
+	}
+	return false;
+}
+
+/* RFC 2852 4.1.4: of mail whose by-time is up, 4.4.7 is told, whatever delays it. */
+static const struct sp_fail *told(struct settlement *t, const struct outcome_recipient *o)
+{
+	if (!(o->notices & QUEUE_NOTICE_BY))
+		return &o->fail;
+	struct sp_fail *f = sp_arena_alloc(&t->arena, sizeof(*f));
+	*f = o->fail;
+	memcpy(f->esc, "4.4.7", sizeof("4.4.7"));
+	return f;
+}
+
+static size_t list_recipients(struct settlement *t, enum smtp_dsn_action action, struct smtp_dsn_recipient *list)
+{
+	const struct queue_job *job = t->job;
+	int64_t until_ms = outcome_gives_up_ms(t->dest->shard->config, job->message);
+	size_t count = 0;
+	for (size_t i = 0; i < job->count; i++) {
+		const struct outcome_recipient *o = &t->outcomes[i];
+		if (!wants(t, i, action))
+			continue;
+		list[count++] = (struct smtp_dsn_recipient){
+			.address = job->recipients[i].address, .remote_mta = t->remote, .fail = told(t, o), .last_attempt_s = core_clock_wall_s(),
+			.retry_until_s = until_ms / 1000, .policy = o->fail.result != SP_RESULT_NONE ? o->fail.text : NULL,
+			.orcpt = job->recipients[i].wish.orcpt, .reply = t->reply,
+		};
+	}
+	return count;
+}
+
+static void on_notice(void *owner, struct queue_message *dsn);
+
+/* One for each kind, with those who are to be told of in it; then the results can be stored. */
+static void write_notices(struct settlement *t)
+{
+	struct shard *s = t->dest->shard;
+	bool report = t->job->message->kind == QUEUE_REPORT;            /* the outbox is told instead */
+	while (!report && t->notices < NOTICES) {
+		enum smtp_dsn_action action = notice_kinds[t->notices++];
+		struct smtp_dsn_recipient *list = sp_arena_alloc(&t->arena, t->job->count * sizeof(*list));
+		size_t count = list_recipients(t, action, list);
+		if (count > 0) {
+			t->bounce = bounce_write(s, t->job->message, action, list, count, on_notice, t);
+			return;
+		}
+	}
+	write_results(t);
+}
+
+static void on_notice(void *owner, struct queue_message *dsn)
 {
 	struct settlement *t = owner;
 	t->bounce = NULL;
 	if (dsn)
 		t->dsns[t->dsn_count++] = dsn;
-	write_results(t);
-}
-
-static void on_delay_notice(void *owner, struct queue_message *dsn);
-
-static bool wants_bounce(const struct outcome_recipient *o)
-{
-	return o->outcome == OUTCOME_BOUNCE;
-}
-
-static bool wants_notice(const struct outcome_recipient *o)
-{
-	return o->outcome == OUTCOME_DEFER && o->notify;
-}
-
-/* Starts writing the DSN for the recipients that want one; false when none does. */
-static bool notify(struct settlement *t, enum smtp_dsn_action action, bool (*wants)(const struct outcome_recipient *),
-                   void (*done)(void *owner, struct queue_message *dsn))
-{
-	struct shard *s = t->dest->shard;
-	size_t count = 0;
-	if (t->job->message->kind == QUEUE_REPORT)
-		return false;                   /* the outbox is told instead */
-	struct smtp_dsn_recipient *list = sp_arena_alloc(&t->arena, t->job->count * sizeof(*list));
-	for (size_t i = 0; i < t->job->count; i++) {
-		const struct outcome_recipient *o = &t->outcomes[i];
-		if (!wants(o))
-			continue;
-		list[count++] = (struct smtp_dsn_recipient){
-			.address = t->job->recipients[i].address, .remote_mta = t->remote, .fail = &o->fail,
-			.last_attempt_s = core_clock_wall_s(),
-			.retry_until_s = (t->job->message->arrived_ms + outcome_expire_ms(s->config, t->job->message)) / 1000,
-			.policy = o->fail.result != SP_RESULT_NONE ? o->fail.text : NULL,
-		};
-	}
-	if (count == 0)
-		return false;
-	t->bounce = bounce_write(s, t->job->message, action, list, count, done, t);
-	return true;
-}
-
-static void on_delay_notice(void *owner, struct queue_message *dsn)
-{
-	struct settlement *t = owner;
-	if (dsn)
-		t->dsns[t->dsn_count++] = dsn;
-	if (!notify(t, SMTP_DSN_FAILED, wants_bounce, on_bounce))
-		on_bounce(t, NULL);
+	write_notices(t);
 }
 
 /* --- the log --- */
@@ -292,7 +314,9 @@ static struct settlement *new_settlement(struct destination *d, struct queue_job
 	t->dest = d;
 	t->job = job;
 	t->extra.run = run_extra;
-	t->reply = job->message->kind == QUEUE_REPORT ? sp_strdup(facts->reply) : NULL;
+	t->reply = facts->reply ? sp_strdup(facts->reply) : NULL;
+	t->dsn = facts->dsn;
+	t->by_dropped = facts->by_dropped;
 	t->outcomes = sp_alloc_array(job->count, sizeof(*t->outcomes));
 	t->again = core_timer_new(d->shard->loop, on_again, t);
 	if (facts->mx) {
@@ -311,8 +335,7 @@ static void conclude(struct settlement *t, const struct settle_facts *facts)
 		count_outcome(t->dest->shard->relay, t->outcomes[i].outcome);
 		log_outcome(t, i, facts);
 	}
-	if (!notify(t, SMTP_DSN_DELAYED, wants_notice, on_delay_notice))
-		on_delay_notice(t, NULL);
+	write_notices(t);
 }
 
 /* RFC 5321 4.5.3.1.10: 452 behind recipients that were taken says that the rest is to come in a transaction of its own, at once. */
@@ -338,6 +361,15 @@ void settle_job(struct destination *d, struct queue_job *job, const struct sp_fa
 	conclude(t, facts);
 }
 
+bool settle_late(struct destination *d, struct queue_job *job)
+{
+	struct sp_fail why;
+	if (!outcome_is_too_late(job->message, core_clock_wall_ms()))
+		return false;
+	sp_fail_set(&why, SP_FAIL_CONNECT, "its turn did not come");
+	return settle_waiting(d, job, &why, false);
+}
+
 /* What to tell of one that waits: the site's failure; or its own last one, where the site is fine. */
 static struct sp_fail waits_for(const struct queue_recipient *r, const struct sp_fail *why, bool site)
 {
@@ -360,7 +392,7 @@ bool settle_waiting(struct destination *d, struct queue_job *job, const struct s
 			outcome_recipient(s->config, job->message, &job->recipients[i], &told, now_ms, 0, &t->outcomes[i]);
 		else
 			outcome_waiting(s->config, job->message, &job->recipients[i], &told, now_ms, &t->outcomes[i]);
-		act |= t->outcomes[i].outcome == OUTCOME_BOUNCE || t->outcomes[i].notify;
+		act |= t->outcomes[i].outcome == OUTCOME_BOUNCE || t->outcomes[i].notices;
 	}
 	if (act) {
 		conclude(t, &no_facts);

@@ -29,5 +29,7 @@ void settle_job(struct destination *d, struct queue_job *job, const struct sp_fa
  * it has one. Expired ones bounce, late ones are told of. Returns true if something had to be
  * settled (then it owns the job, as above, and what goes on waiting is parked afterwards), false when all just wait: the caller parks them. */
 bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why, bool site);
+/* For a job whose turn has come: true when its sender wants no delivery any more (RFC 2852, by-mode R). Then it bounces, and settle owns it, as above. */
+bool settle_late(struct destination *d, struct queue_job *job);
 
 #endif

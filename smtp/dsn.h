@@ -10,11 +10,12 @@
 
 /* RFC 3464 2.3.3. RELAYED: passed to a next hop that promises no notices. DELIVERED is for a final delivery, which we never make. */
 enum smtp_dsn_action { SMTP_DSN_FAILED, SMTP_DSN_DELAYED, SMTP_DSN_RELAYED };
+const char *smtp_dsn_action_str(enum smtp_dsn_action action);   /* "failed" */
 
 struct smtp_dsn_recipient {
 	const char *address;            /* as we were given it */
 	const char *remote_mta;         /* "mx1.example.com [192.0.2.1]" or NULL */
-	const struct sp_fail *fail;     /* Diagnostic-Code: smtp when it has a code; Status from esc, else by kind and permanence */
+	const struct sp_fail *fail;     /* not looked at where RELAYED. Diagnostic-Code: smtp when it has a code; Status from esc, else by kind and permanence */
 	int64_t last_attempt_s;         /* Unix seconds; 0: never tried */
 	int64_t retry_until_s;          /* DELAYED: when we give up */
 	const char *policy;             /* one line for people when a policy refused: policy, host and reason; NULL otherwise */
@@ -34,10 +35,11 @@ struct smtp_dsn {
 	struct sp_str original_header;  /* header section of the message, returned as text/rfc822-headers */
 	struct sp_str original_body;    /* whole message if it is to be returned (message/rfc822); empty: only the header */
 	const char *envid;              /* Original-Envelope-Id: xtext, decoded here; NULL or "" none */
-	bool utf8;                      /* the message was SMTPUTF8: RFC 6533's types and address forms; the notification needs SMTPUTF8 too where it holds
-	                                 * octets over 127 outside a body part that is encoded */
+	bool utf8;                      /* the message was SMTPUTF8: RFC 6533's types and address forms where something has octets over 127. The notification
+	                                 * needs SMTPUTF8 itself where `sender` has */
+	int64_t deliver_by_s;           /* RFC 2852: when it was to be delivered; 0: not said */
 };
-/* Appends the whole message, header and all, CRLF lines of at most 998 octets, ASCII apart from the returned octets. */
+/* Appends the whole message, header and all, CRLF lines of at most 998 octets, ASCII apart from the returned octets and what `utf8` lets through. */
 void smtp_dsn_write(const struct smtp_dsn *d, struct sp_buf *out);
 
 /* The RFC 3463 status for a failure: its esc when valid, else one that fits (4.4.1 connect, 5.1.2 no such domain ...).

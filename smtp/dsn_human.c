@@ -2,6 +2,7 @@
 #include "smtp/dsn_human.h"
 
 #include "core/date.h"
+#include "smtp/dsn_address.h"
 
 #include <stdio.h>
 
@@ -127,10 +128,30 @@ static void write_reply(const struct smtp_dsn *d, const struct smtp_dsn_recipien
 	paragraph(out, "      ", reply);
 }
 
+static void write_address(const struct smtp_dsn *d, const struct smtp_dsn_recipient *r, struct sp_buf *out)
+{
+	struct sp_str s = sp_str_of(r->address);
+	sp_buf_adds(out, "  <");
+	smtp_dsn_add_text(out, sp_str_make(s.p, sp_min(s.len, WORD_MAX)), d->utf8);
+	sp_buf_adds(out, ">\r\n");
+}
+
+static void write_next_hop(const struct smtp_dsn_recipient *r, struct sp_buf *out)
+{
+	paragraphf(out, "    ", "The mail server %.300s took it%s", r->remote_mta ? r->remote_mta : "of the recipient",
+	           r->reply && *r->reply ? ", and says:" : ".");
+	if (r->reply && *r->reply)
+		paragraphf(out, "      ", "%.2000s", r->reply);
+}
+
 static void write_recipient(const struct smtp_dsn *d, const struct smtp_dsn_recipient *r, struct sp_buf *out)
 {
 	sp_buf_adds(out, "\r\n");
-	paragraphf(out, "  ", "<%.900s>", r->address);
+	write_address(d, r, out);
+	if (d->action == SMTP_DSN_RELAYED) {
+		write_next_hop(r, out);
+		return;
+	}
 	if (is_policy(r)) {
 		write_policy(d, r, out);
 		return;
@@ -172,16 +193,39 @@ static void write_failed(const struct smtp_dsn *d, const char *date, struct sp_b
 	           d->original_id, d->count == 1 ? "the recipient" : "the recipients");
 }
 
+static void write_relayed(const struct smtp_dsn *d, const char *date, struct sp_buf *out)
+{
+	paragraphf(out, "", "Your message of %s (queue id %.100s) was passed on to the next mail server for %s below, as you wanted to know. That is not yet a "
+	           "delivery: whether you hear of one is up to that server.", date, d->original_id, d->count == 1 ? "the recipient" : "the recipients");
+}
+
+/* RFC 2852: only where that time is up. */
+static void write_deliver_by(const struct smtp_dsn *d, struct sp_buf *out)
+{
+	char date[40];
+	if (d->deliver_by_s == 0 || d->now_s < d->deliver_by_s || d->action == SMTP_DSN_RELAYED)
+		return;
+	sp_buf_adds(out, "\r\n");
+	paragraphf(out, "", "It was to be delivered by %s: that time is up.", sp_date_mail(d->deliver_by_s, date));
+}
+
 void smtp_dsn_write_human(const struct smtp_dsn *d, struct sp_buf *out)
 {
 	char arrived[40];
 	sp_date_mail(d->arrived_s, arrived);
 	paragraphf(out, "", "This is the mail relay at %.255s.", d->hostname);
 	sp_buf_adds(out, "\r\n");
-	if (d->action == SMTP_DSN_DELAYED)
+	switch (d->action) {
+	case SMTP_DSN_DELAYED:
 		write_delayed(d, arrived, out);
-	else
+		break;
+	case SMTP_DSN_RELAYED:
+		write_relayed(d, arrived, out);
+		break;
+	case SMTP_DSN_FAILED:
 		write_failed(d, arrived, out);
+	}
+	write_deliver_by(d, out);
 	for (size_t i = 0; i < d->count; i++)
 		write_recipient(d, &d->recipients[i], out);
 }

@@ -101,7 +101,7 @@ static void test_recipients(void **state)
 	for (size_t i = 0; i < SP_COUNT(recipients); i++) {
 		struct config *c = configure(recipients[i].delivery);
 		struct queue_message m = { .kind = recipients[i].kind, .arrived_ms = ARRIVED, .sender = recipients[i].sender };
-		struct queue_recipient r = { .address = "b@y", .notified = recipients[i].notified };
+		struct queue_recipient r = { .address = "b@y", .notified = recipients[i].notified ? QUEUE_NOTICE_DELAY : 0 };
 		struct sp_fail fail = recipients[i].fail == SP_FAIL_NONE ? SP_FAIL_OK : failure(recipients[i].fail, recipients[i].permanent, "");
 		struct outcome_recipient got, waiting;
 		memset(&got, 0x55, sizeof(got));
@@ -109,9 +109,9 @@ static void test_recipients(void **state)
 		outcome_recipient(c, &m, &r, &fail, now_ms, MIDDLE, &got);
 		int64_t deadline_ms = got.outcome == OUTCOME_DEFER ? got.deadline_ms - ARRIVED : 0;
 		print_message("%s: want %s notify=%d deadline=%" PRId64 ", got %s notify=%d deadline=%" PRId64 "\n", recipients[i].label,
-		              outcome_str(recipients[i].want), recipients[i].notify, recipients[i].deadline_ms, outcome_str(got.outcome), got.notify, deadline_ms);
+		              outcome_str(recipients[i].want), recipients[i].notify, recipients[i].deadline_ms, outcome_str(got.outcome), got.notices, deadline_ms);
 		assert_int_equal(got.outcome, recipients[i].want);
-		assert_int_equal(got.notify, recipients[i].notify);
+		assert_int_equal(got.notices, recipients[i].notify ? QUEUE_NOTICE_DELAY : 0);
 		assert_true(deadline_ms == recipients[i].deadline_ms);
 		if (got.outcome == OUTCOME_DEFER) {
 			assert_true(got.next_at_ms - now_ms >= 5 * MINUTE - SECOND && got.next_at_ms - now_ms <= 5 * MINUTE);
@@ -121,7 +121,7 @@ static void test_recipients(void **state)
 		if (got.outcome != OUTCOME_DELIVERED && !recipients[i].permanent) {
 			outcome_waiting(c, &m, &r, &fail, now_ms, &waiting);
 			assert_int_equal(waiting.outcome, got.outcome);
-			assert_int_equal(waiting.notify, got.notify);
+			assert_int_equal(waiting.notices, got.notices);
 			assert_true(waiting.deadline_ms == got.deadline_ms);
 			assert_true(waiting.next_at_ms == 0);
 			assert_string_equal(waiting.fail.text, got.fail.text);
@@ -141,11 +141,132 @@ static void test_mail_of_nobody_is_not_overdue_at_the_hour_of_the_notice(void **
 	};
 	for (size_t i = 0; i < SP_COUNT(rows); i++) {
 		struct queue_message m = { .kind = rows[i].kind, .arrived_ms = ARRIVED, .sender = rows[i].sender };
-		int64_t got_ms = outcome_deadline_ms(c, &m, rows[i].notified) - ARRIVED;
+		struct queue_recipient r = { .notified = rows[i].notified ? QUEUE_NOTICE_DELAY : 0 };
+		int64_t got_ms = outcome_deadline_ms(c, &m, &r) - ARRIVED;
 		print_message("<%s> kind=%d notified=%d: want %" PRId64 ", got %" PRId64 "\n", rows[i].sender, rows[i].kind, rows[i].notified, rows[i].want_ms, got_ms);
 		assert_true(got_ms == rows[i].want_ms);
 	}
 	config_unref(c);
+}
+
+/* ---- what the envelope asks for ---- */
+
+#define S SP_NOTIFY_SUCCESS
+#define F SP_NOTIFY_FAILURE
+#define D SP_NOTIFY_DELAY
+#define NEVER SP_NOTIFY_NEVER
+#define DELAY_NOTICE QUEUE_NOTICE_DELAY
+#define BY_NOTICE QUEUE_NOTICE_BY
+
+static const struct {
+	const char *label;
+	struct sp_mail_wish wish;       /* its times after arrival */
+	unsigned notify, notified;
+	int64_t age_ms;
+	enum outcome want;
+	unsigned notices;
+	int64_t deadline_ms;            /* after arrival */
+} wishes[] = {                          /* RFC 3461 4.1, 4865, 2852 */
+	{ "delay asked for", { 0 }, D, 0, 4 * HOUR, OUTCOME_DEFER, DELAY_NOTICE, 5 * DAY },
+	{ "delay asked for, too early", { 0 }, D, 0, HOUR, OUTCOME_DEFER, 0, 4 * HOUR },
+	{ "NOTIFY without delay", { 0 }, S | F, 0, 5 * HOUR, OUTCOME_DEFER, 0, 5 * DAY },
+	{ "NEVER", { 0 }, NEVER, 0, 5 * HOUR, OUTCOME_DEFER, 0, 5 * DAY },
+	{ "held: no delay counts", { .hold_until_ms = 6 * HOUR }, 0, 0, 5 * HOUR, OUTCOME_DEFER, 0, 10 * HOUR },
+	{ "held: late after the release", { .hold_until_ms = 6 * HOUR }, 0, 0, 10 * HOUR, OUTCOME_DEFER, DELAY_NOTICE, 5 * DAY + 6 * HOUR },
+	{ "held: the hold is no part of the time", { .hold_until_ms = 2 * DAY }, 0, DELAY_NOTICE, 7 * DAY - 1, OUTCOME_DEFER, 0, 7 * DAY },
+	{ "held: the time is up", { .hold_until_ms = 2 * DAY }, 0, DELAY_NOTICE, 7 * DAY, OUTCOME_BOUNCE, 0, 0 },
+	{ "held until before it came", { .hold_until_ms = -DAY }, 0, DELAY_NOTICE, 5 * DAY - 1, OUTCOME_DEFER, 0, 5 * DAY },
+	{ "by R: in time", { .by = SP_BY_RETURN, .by_ms = HOUR }, 0, 0, HOUR - 1, OUTCOME_DEFER, 0, HOUR },
+	{ "by R: up", { .by = SP_BY_RETURN, .by_ms = HOUR }, 0, 0, HOUR, OUTCOME_BOUNCE, 0, 0 },
+	{ "by R: up, while held", { .by = SP_BY_RETURN, .by_ms = HOUR, .hold_until_ms = DAY }, 0, 0, HOUR, OUTCOME_BOUNCE, 0, 0 },
+	{ "by R: later than the end", { .by = SP_BY_RETURN, .by_ms = 9 * DAY }, 0, DELAY_NOTICE, DAY, OUTCOME_DEFER, 0, 5 * DAY },
+	{ "by R: later than the delay", { .by = SP_BY_RETURN, .by_ms = 9 * HOUR }, 0, 0, HOUR, OUTCOME_DEFER, 0, 4 * HOUR },
+	{ "by N: in time", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, 0, 0, HOUR - 1, OUTCOME_DEFER, 0, HOUR },
+	{ "by N: up, and delivery goes on", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, 0, 0, HOUR, OUTCOME_DEFER, BY_NOTICE, 4 * HOUR },
+	{ "by N: told once", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, 0, BY_NOTICE, 2 * HOUR, OUTCOME_DEFER, 0, 4 * HOUR },
+	{ "by N: up, and late", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, 0, 0, 4 * HOUR, OUTCOME_DEFER, BY_NOTICE | DELAY_NOTICE, 5 * DAY },
+	{ "by N: though only success is asked for", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, S, 0, HOUR, OUTCOME_DEFER, BY_NOTICE, 5 * DAY },
+	{ "by N: never", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, NEVER, 0, 2 * HOUR, OUTCOME_DEFER, 0, 5 * DAY },
+	{ "by N: up while held", { .by = SP_BY_NOTIFY, .by_ms = HOUR, .hold_until_ms = DAY }, 0, 0, HOUR, OUTCOME_DEFER, BY_NOTICE, DAY + 4 * HOUR },
+};
+
+static void test_wishes(void **state)
+{
+	(void)state;
+	struct config *c = configure("");
+	for (size_t i = 0; i < SP_COUNT(wishes); i++) {
+		struct queue_message m = { .kind = QUEUE_MAIL, .arrived_ms = ARRIVED, .sender = "a@x", .wish = wishes[i].wish };
+		m.wish.by_ms += m.wish.by ? ARRIVED : 0;
+		m.wish.hold_until_ms += m.wish.hold_until_ms ? ARRIVED : 0;
+		struct queue_recipient r = { .address = "b@y", .notified = wishes[i].notified, .wish.notify = wishes[i].notify };
+		struct sp_fail fail = failure(SP_FAIL_CONNECT, false, "");
+		struct outcome_recipient got;
+		int64_t now_ms = ARRIVED + wishes[i].age_ms;
+		outcome_waiting(c, &m, &r, &fail, now_ms, &got);
+		int64_t deadline_ms = got.outcome == OUTCOME_DEFER ? got.deadline_ms - ARRIVED : 0;
+		print_message("%s: want %s notices=%u deadline=%" PRId64 ", got %s notices=%u deadline=%" PRId64 "\n", wishes[i].label,
+		              outcome_str(wishes[i].want), wishes[i].notices, wishes[i].deadline_ms, outcome_str(got.outcome), got.notices, deadline_ms);
+		assert_int_equal(got.outcome, wishes[i].want);
+		assert_int_equal(got.notices, wishes[i].notices);
+		assert_true(deadline_ms == wishes[i].deadline_ms);
+		if (got.outcome == OUTCOME_DEFER) {     /* else it would be overdue again at once, without end */
+			r.notified |= got.notices;
+			assert_true(got.deadline_ms > now_ms && outcome_deadline_ms(c, &m, &r) == got.deadline_ms);
+		}
+	}
+	config_unref(c);
+}
+
+/* RFC 2852 4.1.4: 5.4.7 is told, and what the peers said stands beside it. */
+static void test_mail_that_is_too_late_says_so(void **state)
+{
+	(void)state;
+	struct config *c = configure("");
+	struct queue_message m = { .arrived_ms = ARRIVED, .sender = "a@x", .wish = { .by = SP_BY_RETURN, .by_ms = ARRIVED + HOUR } };
+	struct queue_recipient r = { .address = "b@y" };
+	struct sp_fail fail = reply(450, "4.2.1", "mx answered RCPT TO with 450 4.2.1 busy");
+	struct outcome_recipient got;
+	outcome_waiting(c, &m, &r, &fail, ARRIVED + HOUR, &got);
+	assert_string_equal(got.fail.esc, "5.4.7");
+	assert_non_null(strstr(got.fail.text, "by the time that its sender set"));
+	assert_non_null(strstr(got.fail.text, "450 4.2.1 busy"));
+	assert_true(outcome_is_too_late(&m, ARRIVED + HOUR) && !outcome_is_too_late(&m, ARRIVED + HOUR - 1));
+	assert_true(outcome_gives_up_ms(c, &m) == ARRIVED + HOUR);
+	config_unref(c);
+}
+
+static const struct { const char *label; unsigned notify; bool want; } failures[] = {
+	{ "NOTIFY was not said", 0, true }, { "failure", F, true }, { "failure and delay", F | D, true },
+	{ "success only", S, false }, { "delay only", D, false }, { "never", NEVER, false },
+};
+
+static const struct { const char *label; const char *sender; struct sp_mail_wish wish; unsigned notify; bool dsn, dropped, want; } relays[] = {
+	{ "not asked for", "a@x", { 0 }, 0, false, false, false },
+	{ "success, the hop does not do it", "a@x", { 0 }, S, false, false, true },
+	{ "success, the hop does it", "a@x", { 0 }, S, true, false, false },
+	{ "failure only", "a@x", { 0 }, F, false, false, false },
+	{ "never", "a@x", { 0 }, NEVER, false, false, false },
+	{ "nobody to tell", "", { 0 }, S, false, false, false },
+	{ "trace", "a@x", { .by = SP_BY_RETURN, .by_trace = true }, 0, true, false, true },
+	{ "trace, never", "a@x", { .by = SP_BY_RETURN, .by_trace = true }, NEVER, true, false, false },
+	{ "by N, the hop knows nothing of it", "a@x", { .by = SP_BY_NOTIFY }, 0, true, true, true },
+	{ "by N, the hop knows it", "a@x", { .by = SP_BY_NOTIFY }, 0, true, false, false },
+};
+
+static void test_who_is_told(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(failures); i++) {
+		struct queue_recipient r = { .wish.notify = failures[i].notify };
+		print_message("a failure, %s\n", failures[i].label);
+		assert_int_equal(outcome_tells_failure(&r), failures[i].want);
+	}
+	for (size_t i = 0; i < SP_COUNT(relays); i++) {
+		struct queue_message m = { .sender = relays[i].sender, .wish = relays[i].wish };
+		struct queue_recipient r = { .wish.notify = relays[i].notify };
+		print_message("relayed, %s\n", relays[i].label);
+		assert_int_equal(outcome_tells_relayed(&m, &r, relays[i].dsn, relays[i].dropped), relays[i].want);
+	}
 }
 
 /* ---- an address that takes no mail ---- */
@@ -392,6 +513,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_mail_of_nobody_is_not_overdue_at_the_hour_of_the_notice),
+		cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_mail_that_is_too_late_says_so),
+		cmocka_unit_test(test_who_is_told),
 		cmocka_unit_test(test_an_address_is_dead_when_the_peer_says_so),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_what_is_told_at_the_end),

@@ -353,6 +353,133 @@ static void many_recipients(void **state SP_UNUSED)
 	clear(&p);
 }
 
+/* --- what was asked for --- */
+
+static void relayed(void **state SP_UNUSED)
+{
+	struct sp_fail none = SP_FAIL_OK;
+	const struct smtp_dsn_recipient r[] = {
+		{ .address = "a@x", .remote_mta = "mx1.x [192.0.2.1]", .fail = &none, .last_attempt_s = ARRIVED + 1, .retry_until_s = ARRIVED + 9,
+		  .reply = "250 2.0.0 Ok: queued as 12345" },
+		{ .address = "b@x" },
+	};
+	struct smtp_dsn d = dsn_of(SMTP_DSN_RELAYED, r, 2);
+	struct parts p;
+	take_apart(&d, &p);
+	check_lines(sp_buf_str(&p.all));
+	has(p.head, "\r\nSubject: Mail Passed On to the Next Server\r\n");
+	has(p.human, "That is not yet a delivery");
+	has(p.human, "  <a@x>\r\n    The mail server mx1.x [192.0.2.1] took it, and says:\r\n      250 2.0.0 Ok: queued as 12345\r\n");
+	has(p.machine, "\r\n\r\nFinal-Recipient: rfc822; a@x\r\nAction: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx1.x\r\n"
+	    "Diagnostic-Code: smtp; 250 2.0.0 Ok: queued as 12345\r\nLast-Attempt-Date: Sun, 22 Nov 2026 14:00:01 +0000\r\n");
+	has(p.machine, "\r\n\r\nFinal-Recipient: rfc822; b@x\r\nAction: relayed\r\nStatus: 2.0.0\r\n");
+	has_not(p.machine, "Will-Retry-Until");
+	has_not(p.machine, "Original-");
+	clear(&p);
+}
+
+static const struct { const char *label, *envid, *orcpt, *address; bool utf8; const char *want_envid, *want_orcpt, *want_final; } names[] = {
+	{ "RFC 3461 4.4, 4.2", "QQ314159+2Ba", "rfc822;Bob+2Bx@example.com", "bob@x", false,
+	  "\r\n\r\nOriginal-Envelope-Id: QQ314159+a\r\nReporting-MTA", "\r\nOriginal-Recipient: rfc822; Bob+x@example.com\r\nFinal-Recipient: ", "rfc822; bob@x\r\n" },
+	{ "xtext of a line end", "a+0D+0ABcc:+20b", "rfc822;a+0AStatus:+202.0.0", "b@x", false,
+	  "Original-Envelope-Id: a??Bcc: b\r\n", "rfc822; a?Status: 2.0.0\r\n", "rfc822; b@x\r\n" },
+	{ "xtext that is none", "a+2", "rfc822", "b@x", false, "-Id: a+2\r\n", "Original-Recipient: rfc822; \r\n", "rfc822; b@x\r\n" },
+	{ "xtext of octets over 127", "+C3+BC", "rfc822;+C3+BC", "b@x", true, "-Id: ??\r\n", "rfc822; ??\r\n", "rfc822; b@x\r\n" },
+	{ "RFC 6533 3: embedded, to be sent as ASCII", "x", "utf-8;b\\x{FC}b@x", "b@x", false, "-Id: x\r\n", "utf-8; b\\x{FC}b@x\r\n", "rfc822; b@x\r\n" },
+	{ "embedded, to be sent as UTF-8", "x", "utf-8;b\\x{FC}b\\x{2B}\\x{10FFFF}@x", "b@x", true, "-Id: x\r\n",
+	  "utf-8; b\xc3\xbc" "b\\x{2B}\xf4\x8f\xbf\xbf@x\r\n", "rfc822; b@x\r\n" },
+	{ "UTF-8 in a command", "x", "UTF-8;b\xc3\xbc@x", "b\xc3\xbc+=\\@x", true, "-Id: x\r\n", "UTF-8; b\xc3\xbc@x\r\n", "utf-8; b\xc3\xbc\\x{2B}\\x{3D}\\x{5C}@x\r\n" },
+	{ "UTF-8 though it was not said", "x", "utf-8;b\xe2\x82\xac@x", "b\xc3\xbc@x", false, "-Id: x\r\n", "utf-8; b\\x{20AC}@x\r\n", "utf-8; b\\x{FC}@x\r\n" },
+	{ "no UTF-8", "x", "utf-8;\xc3\x28\xed\xa0\x80\xc0\x80@x", "b\xfc@x", true, "-Id: x\r\n", "utf-8; ?(?????@x\r\n", "rfc822; b?@x\r\n" },
+	{ "control characters of Unicode", "x", "utf-8;\\x{0A}\\x{85}\\x{D800}\\x{}", "\xc2\x85@x", true, "-Id: x\r\n",
+	  "utf-8; \\x{0A}\\x{85}\\x{5C}x{D800}\\x{5C}x{}\r\n", "utf-8; \\x{85}@x\r\n" },
+};
+
+static void names_in_the_machines_part(void **state SP_UNUSED)
+{
+	struct sp_fail f = fail_of(SP_FAIL_CONNECT, 0, "", false, "nobody there");
+	for (size_t i = 0; i < SP_COUNT(names); i++) {
+		print_message("%s\n", names[i].label);
+		const struct smtp_dsn_recipient r = { .address = names[i].address, .orcpt = names[i].orcpt, .fail = &f };
+		struct smtp_dsn d = dsn_of(SMTP_DSN_FAILED, &r, 1);
+		d.envid = names[i].envid;
+		d.utf8 = names[i].utf8;
+		struct parts p;
+		take_apart(&d, &p);
+		check_lines(sp_buf_str(&p.all));
+		has(p.machine, names[i].want_envid);
+		has(p.machine, names[i].want_orcpt);
+		has(p.machine, names[i].want_final);
+		clear(&p);
+	}
+}
+
+static const char global_header[] = "From: me <s@us.test>\r\nSubject: gr\xc3\xbc\xc3\x9f\r\n";
+
+/* RFC 6533: the types for internationalized mail, and only where they are needed. */
+static const struct {
+	const char *label, *sender, *address, *head;
+	bool utf8, whole;
+	const char *to, *human, *machine, *returned;
+} globals[] = {
+	{ "all of it", "m\xc3\xbc@us.test", "b\xc3\xbc@x", global_header, true, false, "To: <m\xc3\xbc@us.test>", "charset=utf-8\r\n",
+	  "message/global-delivery-status", "message/global-headers" },
+	{ "the recipient only", "s@us.test", "b\xc3\xbc@x", header, true, false, "To: <s@us.test>", "charset=utf-8\r\n",
+	  "message/global-delivery-status", "text/rfc822-headers" },
+	{ "the header only", "s@us.test", "b@x", global_header, true, false, "To: <s@us.test>", "charset=us-ascii\r\n",
+	  "message/delivery-status", "message/global-headers" },
+	{ "whole", "s@us.test", "b@x", global_header, true, true, "To: <s@us.test>", "charset=us-ascii\r\n", "message/delivery-status", "message/global\r\n" },
+	{ "nothing of it", "s@us.test", "b@x", header, true, false, "To: <s@us.test>", "charset=us-ascii\r\n", "message/delivery-status", "text/rfc822-headers" },
+	{ "a header that is no UTF-8", "s@us.test", "b@x", "Subject: \xfc\r\n", true, false, "To: <s@us.test>", "charset=us-ascii\r\n",
+	  "message/delivery-status", "text/rfc822-headers" },
+	{ "SMTPUTF8 was not said", "s@us.test", "b@x", global_header, false, false, "To: <s@us.test>", "charset=us-ascii\r\n",
+	  "message/delivery-status", "text/rfc822-headers" },
+};
+
+static void internationalized(void **state SP_UNUSED)
+{
+	struct sp_fail f = fail_of(SP_FAIL_CONNECT, 0, "", false, "nobody there");
+	for (size_t i = 0; i < SP_COUNT(globals); i++) {
+		print_message("%s\n", globals[i].label);
+		const struct smtp_dsn_recipient r = { .address = globals[i].address, .fail = &f };
+		struct smtp_dsn d = dsn_of(SMTP_DSN_FAILED, &r, 1);
+		d.sender = globals[i].sender;
+		d.utf8 = globals[i].utf8;
+		d.original_header = sp_str_of(globals[i].head);
+		d.original_body = globals[i].whole ? d.original_header : sp_str_make(NULL, 0);
+		struct parts p;
+		take_apart(&d, &p);
+		check_lines(sp_buf_str(&p.all));
+		has(p.head, globals[i].to);
+		has(p.human, globals[i].human);
+		has(p.machine, globals[i].machine);
+		has(p.returned, globals[i].returned);
+		has(p.human, globals[i].address);
+		bool wide_human = strstr(globals[i].human, "utf-8"), wide_machine = strstr(globals[i].machine, "global");
+		(wide_human ? has : has_not)(p.human, "Content-Transfer-Encoding: 8bit");
+		(wide_machine ? has : has_not)(p.machine, "Content-Transfer-Encoding: 8bit");
+		clear(&p);
+	}
+}
+
+static void the_time_to_deliver_by(void **state SP_UNUSED)
+{
+	struct sp_fail f = fail_of(SP_FAIL_CONNECT, 0, "4.4.7", false, "nobody there");
+	const struct smtp_dsn_recipient r = { .address = "a@x", .fail = &f };
+	struct smtp_dsn d = dsn_of(SMTP_DSN_DELAYED, &r, 1);
+	struct parts p;
+	d.deliver_by_s = ARRIVED + 60;
+	take_apart(&d, &p);
+	has(p.machine, "\r\nDeliver-By-Date: Sun, 22 Nov 2026 14:01:00 +0000\r\n");
+	has(p.machine, "\r\nAction: delayed\r\nStatus: 4.4.7\r\n");
+	has(p.human, "that time is up");
+	clear(&p);
+	d.deliver_by_s++;
+	take_apart(&d, &p);
+	has_not(p.human, "that time is up");
+	clear(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +491,10 @@ int main(void)
 		cmocka_unit_test(boundary_is_not_in_the_content),
 		cmocka_unit_test(what_is_returned),
 		cmocka_unit_test(long_lines),
+		cmocka_unit_test(relayed),
+		cmocka_unit_test(names_in_the_machines_part),
+		cmocka_unit_test(internationalized),
+		cmocka_unit_test(the_time_to_deliver_by),
 		cmocka_unit_test(many_recipients),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
