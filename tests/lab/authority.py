@@ -1,4 +1,5 @@
-"""The authoritative DNS server (Knot): a signed root, a signed TLD `example.`, an unsigned TLD `test.`.
+"""The authoritative DNS server (Knot): a signed root, a signed TLD `example.`, an unsigned TLD `test.`; and `bogus.example.`, which is signed
+by another key than its parent says, so that nothing in it validates.
 
 Records are changed while it runs by RFC 2136 updates, so a test can move the world between two messages.
 """
@@ -16,7 +17,7 @@ import dns.update
 
 from lab.process import NotReady, Process
 
-SIGNED, UNSIGNED = "example.", "test."
+SIGNED, UNSIGNED, BOGUS = "example.", "test.", "bogus.example."
 
 CONFIG = """
 server:
@@ -55,6 +56,9 @@ zone:
   - domain: example.
     dnssec-signing: on
     dnssec-policy: lab
+  - domain: bogus.example.
+    dnssec-signing: on
+    dnssec-policy: lab
   - domain: test.
 """
 
@@ -82,12 +86,17 @@ class Authority:
         for sub in ("run", "db", "zones"):
             os.makedirs(f"{folder}/{sub}")
         write(f"{folder}/zones/root.zone", ROOT_ZONE.format(address=address))
-        for zone in (SIGNED, UNSIGNED):
+        for zone in (SIGNED, UNSIGNED, BOGUS):
             write(f"{folder}/zones/{zone[:-1]}.zone", f"$ORIGIN {zone}\n{TLD_ZONE}")
         write(f"{folder}/knot.conf", CONFIG.format(dir=folder, address=address))
         self.process = Process(["knotd", "-c", f"{folder}/knot.conf"], f"{folder}/knot.log")
-        self.process.ready(lambda: all(self._dnskey(zone) for zone in (".", SIGNED)))
+        self.process.ready(lambda: all(self._dnskey(zone) for zone in (".", SIGNED, BOGUS)))
         self.change(".", lambda update: update.replace(SIGNED, 300, self._ds(SIGNED)))
+
+        def delegate(update):
+            update.replace(BOGUS, 300, "NS", "ns.")
+            update.replace(BOGUS, 300, self._ds(BOGUS, key_of="."))
+        self.change(SIGNED, delegate)
 
     def stop(self):
         self.process.stop()
@@ -133,12 +142,14 @@ class Authority:
         rrset = answer.get_rrset(answer.answer, dns.name.from_text(zone), 1, dns.rdatatype.DNSKEY)
         return list(rrset) if rrset else None
 
-    def _ds(self, zone):
-        return dns.dnssec.make_ds(dns.name.from_text(zone), self._dnskey(zone)[0], "SHA256")
+    def _ds(self, zone, key_of=None):
+        return dns.dnssec.make_ds(dns.name.from_text(zone), self._dnskey(key_of or zone)[0], "SHA256")
 
 
 def zone_of(name):
     """The zone a name is in: its last label, or the root."""
+    if f".{name.rstrip('.')}.".endswith(f".{BOGUS}"):
+        return BOGUS
     labels = name.rstrip(".").split(".")
     return f"{labels[-1]}." if f"{labels[-1]}." in (SIGNED, UNSIGNED) else "."
 
