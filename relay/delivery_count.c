@@ -28,49 +28,83 @@ static void add_event(struct delivery_told *t, const struct rpt_event *e)
 	t->events[t->count++] = *e;
 }
 
-/* DESIGN.md's table: the policy that rules, and the one that could not be had, each with its own result; without any, that there is none. */
-static void add_events(const struct delivery_state *y, const struct sp_fail *fault, struct delivery_told *t)
+/* A barred host had no session: it is counted where a policy failed over it, and nowhere else. */
+static bool counts(const struct delivery_state *y, const struct sp_fail *fault)
+{
+	return !sp_failed(&y->host->demand.barred) || sp_failed(fault);
+}
+
+/* DESIGN.md's table: the policy that rules, and the one that could not be had, each with its own result. */
+static void add_sts(const struct delivery_state *y, const struct sts_result *r, struct delivery_told *t)
 {
 	const struct sts_finding *f = &y->plan->finding;
 	struct rpt_event e = about(y, t);
-	bool unfetched = sp_failed(&f->fetch_fail);
-	if (f->policy) {
-		e.policy_type = RPT_POLICY_STS;
+	e.policy_type = RPT_POLICY_STS;
+	if (f->policy && counts(y, &r->sts)) {
 		e.policy_strings = y->plan->policy_strings;
 		e.mx_patterns = y->plan->mx_patterns;
-		set_fault(&e, fault);
+		set_fault(&e, &r->sts);
 		add_event(t, &e);
 	}
-	if (unfetched) {
-		e.policy_type = RPT_POLICY_STS;
+	if (sp_failed(&f->fetch_fail)) {
 		e.policy_strings = e.mx_patterns = "";
 		set_fault(&e, &f->fetch_fail);
 		add_event(t, &e);
 	}
-	if (f->policy == NULL && !unfetched) {
-		e.policy_type = RPT_POLICY_NONE_FOUND;
-		set_fault(&e, fault);
-		add_event(t, &e);
-	}
+}
+
+/* RFC 8460 4.4 has the domain for which the policy is defined as policy-domain, and RFC 7672 defines TLSA records for the MX host. We tell the recipient
+ * domain, because it is whose report this is, and what it must hear of; the records tell its hosts apart, and failure-details name the host. */
+static bool add_tlsa(const struct delivery_state *y, const struct sts_result *r, struct delivery_told *t)
+{
+	const struct sts_tlsa *tlsa = y->host->demand.tlsa;
+	bool applies = tlsa && tlsa->state != STS_TLSA_NONE;
+	if (!(applies && counts(y, &r->tlsa)) && !sp_failed(&r->tlsa))
+		return false;
+	struct rpt_event e = about(y, t);
+	e.policy_type = RPT_POLICY_TLSA;
+	e.policy_strings = tlsa ? tlsa->strings : "";
+	set_fault(&e, &r->tlsa);
+	add_event(t, &e);
+	return true;
+}
+
+static void add_none_found(const struct delivery_state *y, const struct sts_result *r, struct delivery_told *t)
+{
+	if (!y->plan->sts_asked || !counts(y, &r->sts))
+		return;
+	struct rpt_event e = about(y, t);
+	e.policy_type = RPT_POLICY_NONE_FOUND;          /* RFC 8460 4.4: neither a DANE nor an MTA-STS policy */
+	set_fault(&e, &r->sts);
+	add_event(t, &e);
+}
+
+static void add_events(const struct delivery_state *y, const struct sts_result *r, struct delivery_told *t)
+{
+	add_sts(y, r, t);
+	bool dane = add_tlsa(y, r, t);
+	if (!dane && t->count == 0)
+		add_none_found(y, r, t);
 }
 
 /* What says nothing of TLS is no conclusion (no connection, no greeting). A session has one: its retry in the clear belongs to it, and what happens behind the
- * proof changes nothing about it. What carries reports, or goes where no policy can be, is counted nowhere. */
-static bool is_conclusion(const struct delivery_state *y, const struct sp_fail *fault)
+ * proof changes nothing about it. What carries reports, or goes where no policy can be, is counted nowhere; nor is a session for "TLS-Required: No", which
+ * asked for less than the domain's policy does: it is no failure of the domain's (RFC 8689 5), and as a success it would say that the policy was kept. */
+static bool is_conclusion(const struct delivery_state *y, const struct sts_result *result)
 {
-	return y->plan->policy_domain && !y->concluded && (!sp_failed(fault) || fault->result != SP_RESULT_NONE);
+	return y->plan->policy_domain && !y->concluded && result && !y->host->demand.uncounted;
 }
 
-void delivery_conclude(struct delivery_state *y, const char *result, const struct sp_fail *fault)
+void delivery_conclude(struct delivery_state *y, const char *word, const struct sp_fail *fault, const struct sts_result *result)
 {
 	struct delivery_told told = { .count = 0 };
-	if (is_conclusion(y, fault)) {
-		add_events(y, fault, &told);
+	if (is_conclusion(y, result)) {
+		add_events(y, result, &told);
 		y->concluded = true;
 	}
 	for (size_t i = 0; i < told.count; i++)
 		account_add(&y->account, y->shard, &told.events[i]);
-	delivery_log_session(y, result, fault, &told);
+	delivery_log_session(y, word, fault, &told);
 }
 
 void delivery_flush_late(struct delivery *pub, int64_t today)

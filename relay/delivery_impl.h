@@ -1,6 +1,6 @@
 /* relay/delivery_impl.h - what the files of a delivery share: its state, and the steps that one leaves to another.
- * delivery.c goes from host to host and drives the engine; delivery_mail.c sends the message in hand and settles it; delivery_count.c counts the session
- * and delivery_log.c tells of it. For those four only. */
+ * delivery_connect.c goes from host to host, delivery_prove.c brings a connection to what is demanded, delivery.c drives the engine, delivery_mail.c sends
+ * the message in hand and settles it; delivery_count.c counts the session and delivery_log.c tells of it. For those only. */
 #ifndef RELAY_DELIVERY_IMPL_H
 #define RELAY_DELIVERY_IMPL_H
 
@@ -27,10 +27,12 @@ struct delivery_state {
 	struct sp_addr addr;
 	struct core_conn *conn;
 	struct smtp_client *client;
+	bool implicit_tls;                      /* TLS from the first octet (RFC 8314) */
 	bool clear;                             /* this try stays in clear: the handshake failed, and that is allowed */
 	bool again;                             /* the timer connects to the same address, not to the next */
 	struct sts_shown shown;
-	bool proven;                            /* this connection may carry mail */
+	bool proven;                            /* this connection is what the verdict wants */
+	bool suits;                             /* and offers what the mail requires: it may carry it */
 	bool concluded;                         /* this session, with its retry in the clear, was counted */
 	struct account *account;                /* counted, and not yet on its way to the store; NULL: nothing */
 	struct sp_fail worst;                   /* of all tries */
@@ -52,8 +54,29 @@ struct delivery_state {
 	uint64_t deadline_ms;                   /* of the whole session */
 };
 
-/* delivery.c: does what the engine wants; the last thing a caller does, since it may free `y`. */
-void delivery_drive(struct delivery_state *y, struct sp_str *in);
+/* delivery.c */
+extern const struct core_conn_ops delivery_conn_ops;
+void delivery_drive(struct delivery_state *y, struct sp_str *in);       /* does what the engine wants; the last thing a caller does, since it may free `y` */
+void delivery_new_client(struct delivery_state *y, enum smtp_client_tls mode);
+void delivery_give_up_job(struct delivery_state *y);            /* the message in hand goes back to the destination */
+void delivery_end(struct delivery_state *y, const struct sp_fail *why); /* frees `y` */
+
+/* delivery_connect.c */
+void delivery_plan_tries(struct delivery_state *y);
+void delivery_try_next(struct delivery_state *y);               /* the next address or host; without one, the end. May free `y` */
+void delivery_connect(struct delivery_state *y);                /* to y->addr */
+void delivery_try_failed(struct delivery_state *y, const struct sp_fail *why);  /* this host or address is of no use: on to the next, on a later turn */
+void delivery_retry_clear(struct delivery_state *y);            /* the same address again, in clear, on a later turn */
+void delivery_drop_connection(struct delivery_state *y, bool politely);
+void delivery_settings(const struct delivery_state *y, struct smtp_client_settings *out);       /* name and credentials; borrowed from the configuration */
+
+/* delivery_prove.c. False: the connection is refused, and what is next is under way. */
+enum smtp_client_tls delivery_tls_mode(const struct delivery_state *y);
+void delivery_start_tls(struct delivery_state *y);
+void delivery_on_tls(struct delivery_state *y, const struct sp_fail *fail);
+bool delivery_may_carry(struct delivery_state *y);              /* at READY */
+void delivery_refuse_host(struct delivery_state *y);            /* one that is barred */
+bool delivery_ended_early(struct delivery_state *y, const struct sp_fail *why); /* did the connection end over TLS? Then it is refused, or tried in the clear */
 
 /* delivery_mail.c: the message in hand. */
 void delivery_flush(struct delivery_state *y);                  /* the engine's output to the connection */
@@ -64,16 +87,16 @@ void delivery_settle_all(struct delivery_state *y, const struct sp_fail *why);  
 
 /* delivery_count.c: what one session adds to reports, and to the log's line. */
 struct delivery_told {
-	struct rpt_event events[2];             /* one for each policy that applied */
+	struct rpt_event events[3];             /* one for each policy that applied, and one for that which could not be had */
 	size_t count;                           /* 0: it is not counted */
 	char sending_ip[SP_ADDR_TEXT], mx_ip[SP_ADDR_TEXT];
 };
-/* A session came to an end that is worth a line: counts it, if it is a conclusion and the first of this session. `result`: proven, tolerated (a fault that is
- * let pass), refused, failed. */
-void delivery_conclude(struct delivery_state *y, const char *result, const struct sp_fail *fault);
+/* A session came to an end that is worth a line: counts it, if it is a conclusion and the first of this session. `word`: proven, tolerated (a fault that is
+ * let pass), refused, failed. `result`: how it did under each policy; NULL where it says nothing of TLS (no connection, no greeting). */
+void delivery_conclude(struct delivery_state *y, const char *word, const struct sp_fail *fault, const struct sts_result *result);
 
 /* delivery_log.c */
-const char *delivery_policy_word(const struct delivery_state *y, char text[64]);        /* "sts/enforce", "none" */
+const char *delivery_policy_word(const struct delivery_state *y, char text[64]);        /* "sts/enforce", "dane/usable", "rule/encrypt", "none" */
 const char *delivery_cert_word(const struct delivery_state *y);                         /* "verified"; NULL in clear */
 void delivery_log_session(const struct delivery_state *y, const char *result, const struct sp_fail *fault, const struct delivery_told *told);
 

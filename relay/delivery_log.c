@@ -7,8 +7,15 @@
 
 const char *delivery_policy_word(const struct delivery_state *y, char text[64])
 {
-	if (y->host && y->host->demand.has_policy)
-		snprintf(text, 64, "sts/%s", sts_mode_str(y->host->demand.mode));
+	const struct sts_demand *d = y->host ? &y->host->demand : NULL;
+	if (d && d->origin == STS_ORIGIN_TLSA && d->tlsa)
+		snprintf(text, 64, "dane/%s", sts_tlsa_state_str(d->tlsa->state));
+	else if (d && d->origin == STS_ORIGIN_RULE && d->rule)
+		snprintf(text, 64, "rule/%s", sts_level_str(d->rule->level));
+	else if (d && d->origin == STS_ORIGIN_MAIL)
+		snprintf(text, 64, "requiretls");
+	else if (d && d->has_policy)
+		snprintf(text, 64, "sts/%s", sts_mode_str(d->mode));
 	else
 		snprintf(text, 64, "none");
 	return text;
@@ -18,7 +25,9 @@ const char *delivery_cert_word(const struct delivery_state *y)
 {
 	if (!y->shown.encrypted)
 		return NULL;
-	if (y->host->demand.require == STS_REQUIRE_NONE)
+	if (sts_demand_looks_dane(&y->host->demand))
+		return y->shown.dane_verified ? "verified" : sp_result_str(y->shown.dane.result);
+	if (!sts_demand_looks_pkix(&y->host->demand))
 		return "unverified";
 	return y->shown.verified ? "verified" : sp_result_str(y->shown.certificate.result);
 }
@@ -48,6 +57,7 @@ void delivery_log_session(const struct delivery_state *y, const char *result, co
 		core_tls_describe(peer, &cert);
 	}
 	sp_log_cstr(&l, "mx_dnssec", y->plan->mx_authenticated ? "secure" : "insecure");
+	sp_log_cstr(&l, "tlsa", y->host->tlsa ? sts_tlsa_state_str(y->host->tlsa->state) : NULL);
 	sp_log_cstr(&l, "cert", delivery_cert_word(y));
 	sp_log_str(&l, "chain", sp_buf_str(&cert));
 	sp_log_cstr(&l, "result", result);

@@ -178,16 +178,6 @@ static bool plan_good(const struct destination *d)
 	return d->plan && (d->plan->good_until_ms > core_clock_mono_ms());
 }
 
-static bool same_policy(const struct sts_policy *a, const struct sts_policy *b)
-{
-	return a == b || (a && b && sts_policy_equal(a, b));
-}
-
-static bool same_demands(const struct plan *a, const struct plan *b)
-{
-	return same_policy(a->finding.policy, b->finding.policy);
-}
-
 /* What was proved under another policy is not good enough, or not to be asked: sessions end after the message in hand. */
 static void retire_sessions(struct destination *d)
 {
@@ -202,7 +192,7 @@ static void on_plan(void *owner, struct plan *p)
 {
 	struct destination *d = owner;
 	d->making = NULL;
-	if (d->plan && !same_demands(d->plan, p))
+	if (d->plan && !plan_same_demands(d->plan, p))
 		retire_sessions(d);
 	plan_unref(d->plan);
 	d->plan = p;
@@ -481,9 +471,9 @@ void destination_reload_all(struct shard *s)
 
 /* --- from deliveries --- */
 
-bool destination_agrees(const struct destination *d, const struct plan *p)
+bool destination_agrees(const struct destination *d, const struct plan *p, const struct plan_host *host)
 {
-	return d->plan && (d->plan == p || same_demands(d->plan, p));
+	return d->plan && (d->plan == p || plan_host_agrees(d->plan, p, host));
 }
 
 /* The next that is not too late, in flight. */

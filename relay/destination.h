@@ -60,8 +60,9 @@ void destination_clear_all(struct shard *s);
 
 /* --- for relay/delivery.c --- */
 
-/* Does what was proved under `p` still do? False when the policy is another one by now: then the session takes no further message. */
-bool destination_agrees(const struct destination *d, const struct plan *p);
+/* Does what `host` of `p` proved still do? False when something else is demanded by now, or it is no host of the destination any more: then the session takes
+ * no further message. */
+bool destination_agrees(const struct destination *d, const struct plan *p, const struct plan_host *host);
 /* The next job for a session that is ready, now in flight; NULL when there is none. */
 struct queue_job *destination_next(struct destination *d);
 /* The job was not judged by the peer: it goes to the front again. */

@@ -1,43 +1,19 @@
 /* relay/plan.c - see plan.h.
  *
  *   plan_make -> policy -+
- *             -> MX ------+-> addresses of up to 5 hosts, all at once -> verdict for each host -> done
+ *             -> MX ------+-> addresses of up to 5 hosts, all at once -> TLSA of each where they are secure -> verdict for each host -> done
  * A literal or a configured next hop has no MX step. */
-#include "relay/plan.h"
+#include "relay/plan_impl.h"
 
 #include "core/clock.h"
-#include "relay/policy.h"
+#include "relay/dnssec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define GOOD_MIN_S 1                    /* a plan is used at least, and at most, for so long */
-#define GOOD_MAX_S 3600
 #define GOOD_FAILED_S 5
 #define GOOD_ADDRESSLESS_S 60           /* one host has no address, says the DNS */
-
-struct host_query {
-	struct plan_making *making;
-	size_t host;
-	bool v6, done;
-	struct core_dns_query *query;
-	enum core_dns_status status;
-};
-
-struct plan_making {
-	struct shard *shard;
-	struct plan *plan;
-	struct route_target target;
-	void (*done)(void *owner, struct plan *p);
-	void *owner;
-	unsigned waiting;                       /* answers to come, and one for plan_make() itself */
-	struct policy_wait *policy;
-	struct core_dns_query *mx;
-	struct host_query hosts[2 * PLAN_HOSTS_MAX];
-	struct core_timer *later;               /* when everything was known at once */
-	uint32_t ttl_s;
-	bool patient;
-};
 
 struct plan *plan_ref(struct plan *p)
 {
@@ -54,7 +30,7 @@ void plan_unref(struct plan *p)
 	free(p);
 }
 
-static void least_ttl(struct plan_making *m, uint32_t ttl_s)
+void plan_least_ttl(struct plan_making *m, uint32_t ttl_s)
 {
 	m->ttl_s = (uint32_t)sp_min(m->ttl_s, ttl_s);
 }
@@ -78,21 +54,15 @@ static void describe_policy(struct plan *p)
 	sp_buf_clear(&patterns);
 }
 
-static void judge_hosts(struct plan *p)
-{
-	for (size_t i = 0; i < p->host_count; i++)
-		sts_verdict_host(&(struct sts_question){ .finding = &p->finding, .host = p->hosts[i].name }, &p->hosts[i].demand);
-}
-
 static void complete(struct plan_making *m)
 {
 	struct plan *p = m->plan;
 	describe_policy(p);
-	judge_hosts(p);
+	plan_judge_hosts(m);
 	bool unread = p->finding.defer.kind == SP_FAIL_STORE;   /* the cache of policies: no matter how long it takes */
 	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && (m->patient || unread))
 		p->fail = p->finding.defer;
-	uint32_t good_s = sp_failed(&p->fail) ? GOOD_FAILED_S : (uint32_t)sp_max(sp_min(m->ttl_s, GOOD_MAX_S), GOOD_MIN_S);
+	uint32_t good_s = sp_failed(&p->fail) ? GOOD_FAILED_S : (uint32_t)sp_max(sp_min(m->ttl_s, PLAN_GOOD_MAX_S), GOOD_MIN_S);
 	p->good_until_ms = core_clock_mono_ms() + (uint64_t)good_s * 1000;
 	void (*done)(void *, struct plan *) = m->done;
 	void *owner = m->owner;
@@ -101,7 +71,7 @@ static void complete(struct plan_making *m)
 	done(owner, p);
 }
 
-static void answered(struct plan_making *m)
+void plan_answered(struct plan_making *m)
 {
 	sp_assert(m->waiting > 0);
 	if (--m->waiting == 0)
@@ -123,11 +93,14 @@ static void host_known(struct plan_making *m, size_t host)
 {
 	struct plan_host *h = &m->plan->hosts[host];
 	const struct host_query *v4 = &m->hosts[2 * host], *v6 = &m->hosts[2 * host + 1];
-	if (!v4->done || !v6->done || h->addr_count > 0)
+	if (!v4->done || !v6->done)
+		return;
+	plan_dane_ask(m, host);
+	if (h->addr_count > 0)
 		return;
 	if (!sp_failed(&h->fail))
 		address_fail(h, v4, v6);
-	least_ttl(m, h->fail.permanent ? GOOD_ADDRESSLESS_S : GOOD_FAILED_S);   /* by the next attempt DNS may be mended */
+	plan_least_ttl(m, h->fail.permanent ? GOOD_ADDRESSLESS_S : GOOD_FAILED_S);   /* by the next attempt DNS may be mended */
 }
 
 static void add_address(struct plan_making *m, struct plan_host *h, const struct sp_addr *found, bool any)
@@ -136,12 +109,12 @@ static void add_address(struct plan_making *m, struct plan_host *h, const struct
 		char text[SP_ADDR_TEXT];
 		sp_fail_set(&h->fail, SP_FAIL_DNS, "%s is at %s, which is not a public address; delivery.allow_private can allow its network",
 		            h->label, sp_addr_ip_str(found, text));
-		h->fail.permanent = m->target.kind == ROUTE_LITERAL;            /* what is in the DNS may be mended, this not */
+		h->fail.permanent = m->plan->target.kind == ROUTE_LITERAL;            /* what is in the DNS may be mended, this not */
 		snprintf(h->fail.esc, sizeof(h->fail.esc), h->fail.permanent ? "5.4.4" : "4.4.4");
 		return;
 	}
 	h->addrs[h->addr_count] = *found;
-	sp_addr_set_port(&h->addrs[h->addr_count++], m->target.port);
+	sp_addr_set_port(&h->addrs[h->addr_count++], m->plan->target.port);
 }
 
 static void on_address(void *owner, const struct core_dns_answer *a)
@@ -152,15 +125,17 @@ static void on_address(void *owner, const struct core_dns_answer *a)
 	q->query = NULL;
 	q->done = true;
 	q->status = a->status;
-	least_ttl(m, a->status == CORE_DNS_OK ? a->ttl_s : GOOD_MAX_S);
+	q->secure = a->status == CORE_DNS_OK && a->authenticated;
+	q->end = a->cnames > 0 && a->status == CORE_DNS_OK ? sp_arena_strdup(&m->plan->arena, a->name) : NULL;
+	plan_least_ttl(m, a->status == CORE_DNS_OK ? a->ttl_s : PLAN_GOOD_MAX_S);
 	/* Which two of many: a random start, so that load spreads over them. */
 	size_t start = a->count > PLAN_ADDRS_MAX ? shard_random(m->shard) % a->count : 0, before = h->addr_count;
 	for (size_t i = 0; i < a->count && h->addr_count - before < PLAN_ADDRS_MAX; i++)
-		add_address(m, h, &a->records[(start + i) % a->count].addr, m->target.kind == ROUTE_HOST);
+		add_address(m, h, &a->records[(start + i) % a->count].addr, m->plan->target.kind == ROUTE_HOST);
 	if (h->addr_count > 0)
 		h->fail = SP_FAIL_OK;
 	host_known(m, q->host);
-	answered(m);
+	plan_answered(m);
 }
 
 static void look_up_host(struct plan_making *m, size_t host)
@@ -199,9 +174,9 @@ static void no_such_domain(struct plan_making *m, const struct core_dns_answer *
 	struct plan *p = m->plan;
 	bool lasting = core_dns_status_lasting(a->status);
 	if (a->status == CORE_DNS_NXDOMAIN || a->status == CORE_DNS_BADNAME)
-		sp_fail_set(&p->fail, SP_FAIL_DNS, "the domain %s does not exist", m->target.host);
+		sp_fail_set(&p->fail, SP_FAIL_DNS, "the domain %s does not exist", m->plan->target.host);
 	else
-		sp_fail_set(&p->fail, SP_FAIL_DNS, "the MX look-up for %s failed: %s", m->target.host, core_dns_status_str(a->status));
+		sp_fail_set(&p->fail, SP_FAIL_DNS, "the MX look-up for %s failed: %s", m->plan->target.host, core_dns_status_str(a->status));
 	p->fail.permanent = lasting;
 	snprintf(p->fail.esc, sizeof(p->fail.esc), "%s",
 	         a->status == CORE_DNS_CHAIN ? "5.4.4" : lasting ? "5.1.2" : "4.4.3");
@@ -235,7 +210,7 @@ static size_t before_ourselves(const struct ranked *hosts, size_t count, const c
 static void loops_back(struct plan_making *m, const char *as)
 {
 	struct plan *p = m->plan;
-	sp_fail_set(&p->fail, SP_FAIL_DNS, "mail for %s loops back to us: %s is its %s", m->target.host, m->shard->config->hostname, as);
+	sp_fail_set(&p->fail, SP_FAIL_DNS, "mail for %s loops back to us: %s is its %s", m->plan->target.host, m->shard->config->hostname, as);
 	p->fail.permanent = true;
 	snprintf(p->fail.esc, sizeof(p->fail.esc), "5.4.6");
 }
@@ -278,24 +253,25 @@ static void on_mx(void *owner, const struct core_dns_answer *a)
 	struct plan_making *m = owner;
 	struct plan *p = m->plan;
 	m->mx = NULL;
-	p->mx_authenticated = a->authenticated && m->shard->relay->trust_ad;
-	least_ttl(m, a->status == CORE_DNS_OK || a->status == CORE_DNS_NODATA ? a->ttl_s : GOOD_MAX_S);
+	p->mx_authenticated = a->authenticated && dnssec_believed(m->shard->relay);
+	m->mx_end = a->cnames > 0 ? sp_arena_strdup(&p->arena, a->name) : NULL;
+	plan_least_ttl(m, a->status == CORE_DNS_OK || a->status == CORE_DNS_NODATA ? a->ttl_s : PLAN_GOOD_MAX_S);
 	if (a->status == CORE_DNS_OK && is_null_mx(a)) {
-		sp_fail_set(&p->fail, SP_FAIL_DNS, "%s accepts no mail (null MX)", m->target.host);
+		sp_fail_set(&p->fail, SP_FAIL_DNS, "%s accepts no mail (null MX)", m->plan->target.host);
 		p->fail.permanent = true;
 		snprintf(p->fail.esc, sizeof(p->fail.esc), "5.1.10");           /* RFC 7505 4.2 */
 	} else if (a->status == CORE_DNS_OK) {
 		take_mx(m, a);
-	} else if (a->status == CORE_DNS_NODATA && strcmp(m->target.host, m->shard->config->hostname) == 0) {
+	} else if (a->status == CORE_DNS_NODATA && strcmp(m->plan->target.host, m->shard->config->hostname) == 0) {
 		loops_back(m, "implicit MX");                                   /* <postmaster>, and whoever writes to us by name */
 	} else if (a->status == CORE_DNS_NODATA) {                              /* RFC 5321 5.1: implicit MX */
 		set_hosts(p, 1);
-		set_host(p, 0, m->target.host, 0);
+		set_host(p, 0, m->plan->target.host, 0);
 	} else {
 		no_such_domain(m, a);
 	}
 	look_up_hosts(m);
-	answered(m);
+	plan_answered(m);
 }
 
 /* --- policy --- */
@@ -305,8 +281,8 @@ static void on_policy(void *owner, const struct sts_finding *f, uint32_t ttl_s)
 	struct plan_making *m = owner;
 	m->policy = NULL;
 	sts_finding_copy(&m->plan->finding, f);
-	least_ttl(m, ttl_s);
-	answered(m);
+	plan_least_ttl(m, ttl_s);
+	plan_answered(m);
 }
 
 /* --- start --- */
@@ -317,21 +293,23 @@ static void use_address(struct plan_making *m)
 	struct plan *p = m->plan;
 	set_hosts(p, 1);
 	set_host(p, 0, "", 0);
-	p->hosts[0].label = sp_arena_strdup(&p->arena, sp_addr_literal_str(&m->target.addr, text));
-	add_address(m, &p->hosts[0], &m->target.addr, m->target.kind == ROUTE_HOST);
+	p->hosts[0].label = sp_arena_strdup(&p->arena, sp_addr_literal_str(&m->plan->target.addr, text));
+	add_address(m, &p->hosts[0], &m->plan->target.addr, m->plan->target.kind == ROUTE_HOST);
 }
 
 static void on_later(void *owner)
 {
-	answered(owner);
+	plan_answered(owner);
 }
 
 static void start(struct plan_making *m, bool fresh)
 {
 	struct plan *p = m->plan;
-	const struct route_target *t = &m->target;
+	const struct route_target *t = &p->target;
+	plan_read_settings(m);
+	p->policy_domain = t->policy_domain;
 	if (t->policy_domain && m->shard->config->sts.enabled) {
-		p->policy_domain = t->policy_domain;
+		p->sts_asked = true;
 		m->waiting++;
 		m->policy = policy_find(m->shard, p->policy_domain, fresh, on_policy, m);
 	}
@@ -352,15 +330,15 @@ struct plan_making *plan_make(struct shard *s, const char *destination, bool fre
 {
 	struct plan_making *m = sp_alloc(sizeof(*m));
 	*m = (struct plan_making){ .shard = s, .done = done, .owner = owner, .waiting = 1, .patient = patient,
-	                            .ttl_s = GOOD_MAX_S };
+	                            .ttl_s = PLAN_GOOD_MAX_S };
 	m->plan = sp_alloc(sizeof(*m->plan));
 	m->plan->refs = 1;
 	m->plan->label = route_label(destination, &m->plan->arena);
 	sts_finding_init(&m->plan->finding);
 	m->later = core_timer_new(s->loop, on_later, m);
 	core_timer_start(m->later, 0);
-	if (route_parse(destination, (uint16_t)s->config->delivery.port, &m->plan->arena, &m->target)) {
-		if (route_in_force(s->config, &m->target, &m->plan->fail))
+	if (route_parse(destination, (uint16_t)s->config->delivery.port, &m->plan->arena, &m->plan->target)) {
+		if (route_in_force(s->config, &m->plan->target, &m->plan->fail))
 			start(m, fresh);
 	} else {
 		sp_fail_set(&m->plan->fail, SP_FAIL_DNS, "'%s' is not a name that mail can go to", destination);
@@ -376,6 +354,8 @@ void plan_cancel(struct plan_making *m)
 		return;
 	policy_cancel(m->policy);
 	core_dns_cancel(m->mx);
+	for (size_t i = 0; i < SP_COUNT(m->tlsa); i++)
+		core_dns_cancel(m->tlsa[i].query);
 	for (size_t i = 0; i < SP_COUNT(m->hosts); i++)
 		core_dns_cancel(m->hosts[i].query);
 	core_timer_close(m->later);

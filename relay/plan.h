@@ -1,5 +1,5 @@
 /* relay/plan.h - where a destination's mail may go now: policy, MX hosts and their addresses, asked side by side and put in order.
- * Implements RFC 5321 5.1 (MX and implicit MX, order, loops), RFC 7505 (null MX), RFC 5321 4.1.3 (literals), RFC 8461 5.
+ * Implements RFC 7672 2 (TLSA look-ups), RFC 5321 5.1 (MX and implicit MX, order, loops), RFC 7505 (null MX), RFC 5321 4.1.3 (literals), RFC 8461 5.
  * A plan never changes once made; it is counted, since deliveries use one while the next is made. On a shard's thread. */
 #ifndef RELAY_PLAN_H
 #define RELAY_PLAN_H
@@ -10,11 +10,15 @@
 
 #define PLAN_HOSTS_MAX 5                /* MX hosts of an attempt (DESIGN.md, limits) */
 #define PLAN_ADDRS_MAX 2                /* addresses of each family and host */
+#define PLAN_NAMES_MAX 4                /* reference names (RFC 7672 3.2.2) */
 
 struct plan_host {
 	const char *name;               /* A-labels; "" for an address literal */
 	const char *label;              /* for logs: the name, or "[192.0.2.1]" */
 	uint16_t preference;
+	const struct sts_tlsa *tlsa;    /* NULL: not asked for */
+	const char *names[PLAN_NAMES_MAX];      /* with `tlsa`: for core_tls_verify_dane(), the TLSA base domain first */
+	size_t name_count;
 	struct sts_demand demand;       /* what a session to it must prove; barred: not to be used */
 	struct sp_fail fail;            /* failed(): no address that may be used; why */
 	struct sp_addr addrs[2 * PLAN_ADDRS_MAX];
@@ -25,7 +29,9 @@ struct plan {
 	unsigned refs;
 	struct sp_arena arena;
 	const char *label;              /* the destination, for texts */
-	const char *policy_domain;      /* NULL: no policy can apply (address literal, reports, sts.enabled: no), and sessions are counted nowhere */
+	struct route_target target;     /* the destination, taken apart; strings in the arena */
+	const char *policy_domain;      /* NULL: no policy can apply (address literal, reports), and sessions are counted nowhere */
+	bool sts_asked;                 /* sts.enabled: else that no MTA-STS policy was found says nothing */
 	struct sts_finding finding;
 	const char *policy_strings, *mx_patterns;       /* of the policy found, one a line, for reports; "" without one */
 	struct plan_host *hosts;        /* by preference; random inside one */
@@ -40,6 +46,10 @@ struct plan_making;             /* opaque: one being made */
 struct plan_making *plan_make(struct shard *s, const char *destination, bool fresh, bool patient,
                               void (*done)(void *owner, struct plan *p), void *owner);
 void plan_cancel(struct plan_making *m);        /* silence; NULL is fine; not after done */
+/* Is the same demanded of every host that both have, under the same policy? */
+bool plan_same_demands(const struct plan *a, const struct plan *b);
+/* May a session that `host` of `then` proved go on under `now`? */
+bool plan_host_agrees(const struct plan *now, const struct plan *then, const struct plan_host *host);
 struct plan *plan_ref(struct plan *p);
 void plan_unref(struct plan *p);                /* NULL is fine */
 

@@ -1,6 +1,6 @@
-/* relay/resume.h - TLS sessions to resume, a few a destination. A session is lent only to a connection that asks for the same: host name,
- * address, port and requirement; the destination is the policy domain, so two domains on one MX never share (TRAPS: pool and
- * resumption keys hold everything that was proved). A ticket is used once (RFC 8446 C.4). On the shard's thread. */
+/* relay/resume.h - TLS sessions to resume, a few a destination. A session is lent only to a connection of which the same is demanded (sts_demand_equal():
+ * host name, requirement, TLSA records, wish), at the same address and port; the destination is the policy domain, the account and the source, so two domains
+ * on one MX never share (TRAPS: pool and resumption keys hold everything that was proved). A ticket is used once (RFC 8446 C.4). On the shard's thread. */
 #ifndef RELAY_RESUME_H
 #define RELAY_RESUME_H
 
@@ -18,9 +18,8 @@ struct resume_memory {
 void resume_init(struct resume_memory *m);
 void resume_clear(struct resume_memory *m);             /* forgets all: the policy changed */
 /* Takes over the ref on `session` (NULL is fine). */
-void resume_keep(struct resume_memory *m, const char *host, const struct sp_addr *addr, enum sts_requirement require,
-                 struct core_tls_session *session);
+void resume_keep(struct resume_memory *m, const struct sts_demand *demand, const struct sp_addr *addr, struct core_tls_session *session);
 /* One that fits, no longer kept, one ref for the caller; NULL if none. */
-struct core_tls_session *resume_take(struct resume_memory *m, const char *host, const struct sp_addr *addr, enum sts_requirement require);
+struct core_tls_session *resume_take(struct resume_memory *m, const struct sts_demand *demand, const struct sp_addr *addr);
 
 #endif

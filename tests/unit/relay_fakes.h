@@ -9,9 +9,10 @@ struct world {
 	struct relay relay;
 	struct shard shard;
 	/* A line a record: "example.com MX 10 mx.example.com", "x A@60 192.0.2.1" (TTL, 300 without), "_mta-sts.x TXT v=STSv1; id=1;", or a
-	 * status in place of the data: "x MX SERVFAIL". A name with other types has no data; any other does not exist. */
+	 * status in place of the data: "x MX SERVFAIL". A name with other types has no data; any other does not exist. A "+" behind the type: the record is
+	 * secure; an answer is when all of it is. "x CNAME+ y" is followed. TLSA: "x TLSA+ 3 1 1 a", a digest of 32 letters. */
 	const char *dns;
-	bool dns_authenticated;
+	bool dns_authenticated;                 /* all answers are secure */
 	/* What https://mta-sts.<domain> answers: "example.com 200 enforce 604800 mx.example.com": status, mode, max_age and one pattern; no line: no
 	 * connection. The host's address stands in `dns`, and is asked for like any other. */
 	const char *https;

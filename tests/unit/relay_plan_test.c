@@ -1,5 +1,6 @@
 /* tests/unit/relay_plan_test.c - relay/plan.c and relay/policy.c on a loop whose world is played (relay_fakes.h): where mail may go, and which
  * policy rules, from what DNS, the policy host and the store say. Every test ends with the loop run dry. */
+#include "relay/dnssec.h"
 #include "relay/plan.h"
 #include "relay/policy.h"
 #include "relay_fakes.h"
@@ -27,6 +28,15 @@ static void on_plan(void *owner, struct plan *p)
 	struct made *m = owner;
 	m->plan = p;
 	m->calls++;
+}
+
+static unsigned count_asked(const struct world *w, const char *type)
+{
+	struct sp_str rest = sp_buf_str(&w->asked), line;
+	unsigned count = 0;
+	while (sp_take_line(&rest, &line))
+		count += sp_str_ends(line, sp_str_of(type));
+	return count;
 }
 
 static struct plan *make(struct world *w, const char *destination, bool fresh, bool patient)
@@ -150,7 +160,7 @@ static void test_plans(void **state)
 		describe_hosts(p, &got);
 		print_message("%s:\n  want %s\n  got  %s\n", plans[i].label, plans[i].want, sp_buf_cstr(&got));
 		assert_string_equal(sp_buf_cstr(&got), plans[i].want);
-		assert_null(p->policy_domain);
+		assert_false(p->sts_asked);
 		if (sp_failed(&p->fail))
 			print_message("  (%s)\n", p->fail.text);
 		plan_unref(p);
@@ -239,6 +249,160 @@ static void test_ad_counts_only_from_a_resolver_that_is_trusted(void **state)
 	}
 }
 
+/* ---- TLSA ---- */
+
+/* "mx1.example=dane@mx1.example[mx1.example d.example]": what is demanded, the TLSA base domain, the reference names; "!dnssec-invalid": barred. */
+static void describe_dane(const struct plan *p, struct sp_buf *out)
+{
+	for (size_t i = 0; i < p->host_count; i++) {
+		const struct plan_host *h = &p->hosts[i];
+		sp_buf_printf(out, "%s%s=%s", i ? " " : "", h->label, sts_requirement_str(h->demand.require));
+		if (sp_failed(&h->demand.barred))
+			sp_buf_printf(out, "!%s", sp_result_str(h->demand.barred.result));
+		if (h->tlsa == NULL || h->tlsa->state != STS_TLSA_USABLE)
+			continue;
+		sp_buf_printf(out, "@%s[", h->tlsa->base);
+		for (size_t j = 0; j < h->name_count; j++)
+			sp_buf_printf(out, "%s%s", j ? " " : "", h->names[j]);
+		sp_buf_addc(out, ']');
+	}
+}
+
+#define MX_SECURE "d.example MX+ 10 mx1.example\n"
+#define MX_INSECURE "d.example MX 10 mx1.example\n"
+#define A_SECURE "mx1.example A+ 11.0.0.1\n"
+#define A_INSECURE "mx1.example A 11.0.0.1\n"
+#define TLSA_AT(name) "_25._tcp." name " TLSA+ 3 1 1 a\n"
+#define DANE(word) "delivery: {dane: " word "}\n" NO_STS
+
+static const struct { const char *label, *config, *destination, *dns, *want; unsigned asked; } danes[] = {   /* asked: TLSA look-ups, and CNAMEs */
+	{ "no records", NO_STS, "d.example", MX_SECURE A_SECURE, "mx1.example=none", 1 },
+	{ "records", NO_STS, "d.example", MX_SECURE A_SECURE TLSA_AT("mx1.example"), "mx1.example=dane@mx1.example[mx1.example d.example]", 1 },
+	{ "insecure MX, secure host: DANE for the host", NO_STS, "d.example", MX_INSECURE A_SECURE TLSA_AT("mx1.example"), "mx1.example=dane@mx1.example[mx1.example]", 1 },
+	{ "insecure host: never asked", NO_STS, "d.example", MX_SECURE A_INSECURE "_25._tcp.mx1.example TLSA SERVFAIL\n", "mx1.example=none", 0 },
+	{ "SERVFAIL under a secure host bars it", NO_STS, "d.example", MX_SECURE A_SECURE "_25._tcp.mx1.example TLSA SERVFAIL\n", "mx1.example=none!dnssec-invalid", 1 },
+	{ "timeout bars it too", NO_STS, "d.example", MX_SECURE A_SECURE "_25._tcp.mx1.example TLSA TIMEOUT\n", "mx1.example=none!dnssec-invalid", 1 },
+	{ "one host barred, the other not", NO_STS, "d.example",
+	  MX_SECURE A_SECURE "d.example MX+ 20 mx2.example\nmx2.example A+ 11.0.0.2\n_25._tcp.mx1.example TLSA SERVFAIL\n" TLSA_AT("mx2.example"),
+	  "mx1.example=none!dnssec-invalid mx2.example=dane@mx2.example[mx2.example d.example]", 2 },
+	{ "records of an insecure answer are none", NO_STS, "d.example", MX_SECURE A_SECURE "_25._tcp.mx1.example TLSA 3 1 1 a\n", "mx1.example=none", 1 },
+	{ "unusable records", NO_STS, "d.example", MX_SECURE A_SECURE "_25._tcp.mx1.example TLSA+ 1 1 1 a\n", "mx1.example=encrypt", 1 },
+	{ "implicit MX", NO_STS, "d.example", "d.example A+ 11.0.0.1\n" TLSA_AT("d.example"), "d.example=dane@d.example[d.example]", 1 },
+	{ "IPv6 secure, IPv4 fails: no downgrade", NO_STS, "d.example", MX_SECURE "mx1.example A SERVFAIL\nmx1.example AAAA+ 2a00::1\n" TLSA_AT("mx1.example"),
+	  "mx1.example=dane@mx1.example[mx1.example d.example]", 1 },
+	{ "no address, no question", NO_STS, "d.example", MX_SECURE "mx1.example A SERVFAIL\n" TLSA_AT("mx1.example"), "mx1.example=none", 0 },
+	/* RFC 7672 2.2.2 */
+	{ "secure CNAME: at its end", NO_STS, "d.example", MX_SECURE "mx1.example CNAME+ host.example\nhost.example A+ 11.0.0.1\n" TLSA_AT("host.example"),
+	  "mx1.example=dane@host.example[host.example mx1.example d.example]", 1 },
+	{ "secure CNAME: at its end before the host", NO_STS, "d.example",
+	  MX_SECURE "mx1.example CNAME+ host.example\nhost.example A+ 11.0.0.1\n" TLSA_AT("host.example") TLSA_AT("mx1.example"),
+	  "mx1.example=dane@host.example[host.example mx1.example d.example]", 1 },
+	{ "secure CNAME, nothing at its end: at the host", NO_STS, "d.example",
+	  MX_SECURE "mx1.example CNAME+ host.example\nhost.example A+ 11.0.0.1\n" TLSA_AT("mx1.example"), "mx1.example=dane@mx1.example[mx1.example d.example]", 2 },
+	{ "secure CNAME to an insecure zone: at the host", NO_STS, "d.example",
+	  MX_SECURE "mx1.example CNAME+ host.test\nhost.test A 11.0.0.1\n_25._tcp.host.test TLSA SERVFAIL\n" TLSA_AT("mx1.example"),
+	  "mx1.example=dane@mx1.example[mx1.example d.example]", 2 },
+	{ "insecure CNAME to a secure zone: nowhere", NO_STS, "d.example",
+	  MX_SECURE "mx1.example CNAME host.example\nhost.example A+ 11.0.0.1\n" TLSA_AT("mx1.example") TLSA_AT("host.example"), "mx1.example=none", 1 },
+	{ "SERVFAIL at the end of a CNAME bars it", NO_STS, "d.example",
+	  MX_SECURE "mx1.example CNAME+ host.example\nhost.example A+ 11.0.0.1\n_25._tcp.host.example TLSA SERVFAIL\n" TLSA_AT("mx1.example"),
+	  "mx1.example=none!dnssec-invalid", 1 },
+	{ "the domain's own CNAME, secure", NO_STS, "d.example", "d.example CNAME+ e.example\ne.example MX+ 10 mx1.example\n" A_SECURE TLSA_AT("mx1.example"),
+	  "mx1.example=dane@mx1.example[mx1.example d.example e.example]", 1 },
+	/* a configured next hop is named securely */
+	{ "a next hop", NO_STS, "mx1.example:2525", A_SECURE "_2525._tcp.mx1.example TLSA+ 3 1 1 a\n", "mx1.example=dane@mx1.example[mx1.example]", 1 },
+	{ "an address", NO_STS, "[11.0.0.1]:25", "", "[11.0.0.1]=none", 0 },
+	{ "reports go out whatever there is", NO_STS, "d.example/report", MX_SECURE A_SECURE TLSA_AT("mx1.example"), "mx1.example=none", 0 },
+	/* delivery.dane */
+	{ "off", DANE("off"), "d.example", MX_SECURE A_SECURE TLSA_AT("mx1.example"), "mx1.example=none", 0 },
+	{ "required, and there", DANE("required"), "d.example", MX_SECURE A_SECURE TLSA_AT("mx1.example"), "mx1.example=dane@mx1.example[mx1.example d.example]", 1 },
+	{ "required, and not there", DANE("required"), "d.example", MX_SECURE A_SECURE, "mx1.example=none!dane-required", 1 },
+	{ "required, and insecure", DANE("required"), "d.example", MX_SECURE A_INSECURE, "mx1.example=none!dane-required", 0 },
+};
+
+static void test_dane(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(danes); i++) {
+		struct world w;
+		struct sp_buf got;
+		sp_buf_init(&got, 4096);
+		world_open(&w, danes[i].config);
+		w.relay.trust_ad = true;
+		w.dns = danes[i].dns;
+		struct plan *p = make(&w, danes[i].destination, false, false);
+		describe_dane(p, &got);
+		unsigned asked = count_asked(&w, " TLSA") + count_asked(&w, " CNAME");
+		print_message("%s:\n  want %s (%u)\n  got  %s (%u)\n", danes[i].label, danes[i].want, danes[i].asked, sp_buf_cstr(&got), asked);
+		assert_string_equal(sp_buf_cstr(&got), danes[i].want);
+		assert_int_equal(asked, danes[i].asked);
+		plan_unref(p);
+		sp_buf_clear(&got);
+		world_close(&w);
+	}
+}
+
+/* Whatever the records say: without a resolver that is believed there is no DANE, and mail that requires it waits, with the remedy. */
+static void test_no_dane_without_a_resolver_that_is_believed(void **state)
+{
+	(void)state;
+	static const struct { bool trusted; enum dnssec_state state; bool dane; } rows[] = {
+		{ true, DNSSEC_UNKNOWN, true }, { true, DNSSEC_VALIDATING, true }, { true, DNSSEC_NOT_VALIDATING, false }, { false, DNSSEC_VALIDATING, false },
+	};
+	for (size_t i = 0; i < 2 * SP_COUNT(rows); i++) {
+		bool required = i >= SP_COUNT(rows);
+		struct world w;
+		world_open(&w, required ? DANE("required") : NO_STS);
+		w.relay.trust_ad = rows[i % SP_COUNT(rows)].trusted;
+		atomic_store(&w.relay.dnssec, (int)rows[i % SP_COUNT(rows)].state);
+		w.dns = MX_SECURE A_SECURE TLSA_AT("mx1.example");
+		struct plan *p = make(&w, "d.example", false, false);
+		const struct sts_demand *d = &p->hosts[0].demand;
+		bool dane = rows[i % SP_COUNT(rows)].dane;
+		assert_int_equal(d->require == STS_REQUIRE_DANE, dane);
+		assert_int_equal(sp_failed(&d->barred), required && !dane);
+		if (required && !dane) {
+			assert_int_equal(d->barred.result, SP_RESULT_DANE_REQUIRED);
+			assert_string_equal(d->barred.reason, "resolver-not-validating");
+			assert_non_null(strstr(d->barred.text, "conf/unbound/strictpost.conf"));
+			assert_false(d->barred.permanent);
+		}
+		plan_unref(p);
+		world_close(&w);
+	}
+}
+
+/* A policy that tightens between two messages: what was proved under the weaker plan is not good enough. */
+static void test_sessions_of_another_demand_end(void **state)
+{
+	(void)state;
+	static const struct { const char *label, *now; bool agrees, same; } rows[] = {
+		{ "nothing changed", MX_SECURE A_SECURE TLSA_AT("mx1.example"), true, true },
+		{ "another address", MX_SECURE "mx1.example A+ 11.0.0.2\n" TLSA_AT("mx1.example"), true, true },
+		{ "another record", MX_SECURE A_SECURE "_25._tcp.mx1.example TLSA+ 3 1 1 b\n", false, false },
+		{ "one more record", MX_SECURE A_SECURE TLSA_AT("mx1.example") "_25._tcp.mx1.example TLSA+ 3 1 1 b\n", false, false },
+		{ "no record any more", MX_SECURE A_SECURE, false, false },
+		{ "records that cannot be used", MX_SECURE A_SECURE "_25._tcp.mx1.example TLSA+ 1 1 1 a\n", false, false },
+		{ "another host", "d.example MX+ 10 mx2.example\nmx2.example A+ 11.0.0.2\n", false, true },
+	};
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		struct world w;
+		world_open(&w, NO_STS);
+		w.relay.trust_ad = true;
+		w.dns = MX_SECURE A_SECURE TLSA_AT("mx1.example");
+		struct plan *then = make(&w, "d.example", false, false);
+		w.dns = rows[i].now;
+		struct plan *now = make(&w, "d.example", false, false);
+		bool agrees = plan_host_agrees(now, then, &then->hosts[0]), same = plan_same_demands(then, now);
+		print_message("%s: want %d %d, got %d %d\n", rows[i].label, rows[i].agrees, rows[i].same, agrees, same);
+		assert_int_equal(agrees, rows[i].agrees);
+		assert_int_equal(same, rows[i].same);
+		plan_unref(then);
+		plan_unref(now);
+		world_close(&w);
+	}
+}
+
 /* ---- plans under a policy ---- */
 
 #define STS "_mta-sts.d.example TXT v=STSv1; id=1;\n"
@@ -268,7 +432,7 @@ static const struct { const char *label, *config, *destination, *dns, *https, *w
 
 static void describe_policy(const struct plan *p, struct sp_buf *out)
 {
-	sp_buf_printf(out, "%s %s", p->policy_domain ? p->policy_domain : "-", sts_source_str(p->finding.source));
+	sp_buf_printf(out, "%s %s", p->policy_domain && p->sts_asked ? p->policy_domain : "-", sts_source_str(p->finding.source));
 	if (sp_failed(&p->finding.fetch_fail))
 		sp_buf_printf(out, " %s", sp_result_str(p->finding.fetch_fail.result));
 	for (size_t i = 0; i < p->host_count; i++)
@@ -956,6 +1120,9 @@ int main(void)
 		cmocka_unit_test(test_equal_hosts_take_turns),
 		cmocka_unit_test(test_how_long_a_plan_is_good),
 		cmocka_unit_test(test_ad_counts_only_from_a_resolver_that_is_trusted),
+		cmocka_unit_test(test_dane),
+		cmocka_unit_test(test_no_dane_without_a_resolver_that_is_believed),
+		cmocka_unit_test(test_sessions_of_another_demand_end),
 		cmocka_unit_test(test_plans_under_a_policy),
 		cmocka_unit_test(test_first_contact),
 		cmocka_unit_test(test_called_off_at_any_turn),
