@@ -107,6 +107,16 @@ static const char *advice_for(const char *status)
 	return advices[i].advice;
 }
 
+/* RFC 8689: it was the message that asked for more than the way to its recipient offers. */
+static void write_require_tls(const struct smtp_dsn *d, const struct smtp_dsn_recipient *r, struct sp_buf *out)
+{
+	paragraphf(out, "    ", "The message asks to be sent by protected connections only (REQUIRETLS), and the way to %.255s is not%s:", domain_of(r->address),
+	           d->action == SMTP_DSN_DELAYED ? ", for now" : "");
+	paragraph(out, "      ", r->fail->text);
+	if (d->action != SMTP_DSN_DELAYED)
+		paragraph(out, "    ", "Send it without asking for that, if its content allows it, or reach the recipient in another way.");
+}
+
 static void write_policy(const struct smtp_dsn *d, const struct smtp_dsn_recipient *r, struct sp_buf *out)
 {
 	paragraphf(out, "    ", "The message was kept back, because it could not be sent in the protected way that mail to %.255s demands:",
@@ -150,6 +160,10 @@ static void write_recipient(const struct smtp_dsn *d, const struct smtp_dsn_reci
 	write_address(d, r, out);
 	if (d->action == SMTP_DSN_RELAYED) {
 		write_next_hop(r, out);
+		return;
+	}
+	if (sp_str_starts(sp_str_of(r->fail->reason), SP_STR("requiretls-"))) {
+		write_require_tls(d, r, out);
 		return;
 	}
 	if (is_policy(r)) {

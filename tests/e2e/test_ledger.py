@@ -366,7 +366,8 @@ def put_report(relay, domain, arrived, number=5):
     text = message()
     db = sqlite3.connect(f"{relay.config['state_dir']}/spool.db")
     with db:
-        db.execute("INSERT INTO message VALUES (?, 2, 0, ?, ?, ?, 'postmaster@relay.example', 'test', ?)",
+        db.execute("INSERT INTO message (id, kind, flags, arrived, size, header_len, sender, client, body)"
+                   " VALUES (?, 2, 0, ?, ?, ?, 'postmaster@relay.example', 'test', ?)",
                    (number, int(arrived * 1000), len(text), text.index(b"\r\n\r\n") + 4, text))
         db.execute("INSERT INTO recipient (id, message, n, destination, address, next_at, deadline) VALUES (?, ?, 0, ?, ?, 0, ?)",
                    (number, number, f"{domain}/report", f"report@{domain}", int((arrived + DAY) * 1000)))

@@ -237,6 +237,22 @@ static void refused_by_policy(void **state SP_UNUSED)
 	clear(&p);
 }
 
+static void refused_by_the_message_itself(void **state SP_UNUSED)
+{
+	struct sp_fail f;
+	sp_fail_tls(&f, SP_FAIL_POLICY, SP_RESULT_NONE, "requiretls-not-offered", "mx1.x does not offer REQUIRETLS");
+	snprintf(f.esc, sizeof(f.esc), "5.7.30");
+	const struct smtp_dsn_recipient r = { .address = "a@x.test", .fail = &f };
+	struct smtp_dsn d = dsn_of(SMTP_DSN_FAILED, &r, 1);
+	struct parts p;
+	take_apart(&d, &p);
+	has(p.human, "mx1.x does not offer REQUIRETLS");
+	has(p.human, "Send it without asking for that");
+	has_not(p.human, "are set up wrongly");
+	has(p.machine, "\r\nStatus: 5.7.30\r\n");
+	clear(&p);
+}
+
 static void peer_text_is_made_harmless(void **state SP_UNUSED)
 {
 	struct sp_fail f = fail_of(SP_FAIL_REPLY, 550, "5.7.1", true, "mx answered MAIL FROM with 550 5.7.1 no");
@@ -487,6 +503,7 @@ int main(void)
 		cmocka_unit_test(bounce),
 		cmocka_unit_test(delayed_by_policy),
 		cmocka_unit_test(refused_by_policy),
+		cmocka_unit_test(refused_by_the_message_itself),
 		cmocka_unit_test(peer_text_is_made_harmless),
 		cmocka_unit_test(boundary_is_not_in_the_content),
 		cmocka_unit_test(what_is_returned),
