@@ -15,6 +15,7 @@
 #define SOCKET_MODE 0600
 #define FOLDER_MODE 0755
 #define ANSWER_MAX (1 << 20)
+#define OVERRIDES_TOLD 100
 
 struct admin {
 	struct relay *relay;
@@ -142,6 +143,25 @@ static json_t *dnssec_value(const struct relay *r)
 	return json_pack("{s:s, s:b, s:s}", "resolver", dnssec_state_str(dnssec_state(r)), "believed", (int)dnssec_believed(r), "remedy", dnssec_remedy(r));
 }
 
+/* What is lowered now: the rules with override that are in force. An operator has few; whoever has more sees the first. */
+static json_t *overrides_value(const struct config *c, int64_t now_s)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < c->domains.count && json_array_size(list) < OVERRIDES_TOLD; i++) {
+		const struct config_domain *d = &c->domains.items[i];
+		if (!d->rule.override || !sts_rule_in_force(&d->rule, now_s))
+			continue;
+		json_t *v = json_pack("{s:s, s:s, s:o}", "domain", d->rule.domain, "reason", d->rule.reason, "ends",
+		                      time_value(d->rule.until_s));
+		if (d->rule.level != STS_LEVEL_UNSET)
+			json_object_set_new(v, "tls", json_string(sts_level_str(d->rule.level)));
+		if (d->has_dane)
+			json_object_set_new(v, "dane", json_string(sts_dane_str(d->dane)));
+		json_array_append_new(list, v);
+	}
+	return list;
+}
+
 static json_t *status_value(const struct admin *a, const struct queue_counts *counts, const struct sp_fail *why)
 {
 	struct relay *r = a->relay;
@@ -159,6 +179,7 @@ static json_t *status_value(const struct admin *a, const struct queue_counts *co
 	json_object_set_new(v, "queue", queue_state(counts, why));
 	json_object_set_new(v, "store", store_state(r->store));
 	json_object_set_new(v, "dnssec", dnssec_value(r));
+	json_object_set_new(v, "overrides", overrides_value(a->config, core_clock_wall_s()));
 	return v;
 }
 

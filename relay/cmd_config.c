@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PROBLEMS_MAX 262144             /* octets */
+#define SHOWN_MAX (64 * 1024 * 1024)      /* a file of 16 MiB, with its defaults filled in */
 
 static const char help[] =
 	"usage: strictpost config check [FILE]     every problem with its line, and warnings; exit 0 sound, 78 not\n"
@@ -21,7 +22,7 @@ static int check(const char *path, bool show)
 {
 	struct sp_buf problems, out;
 	sp_buf_init(&problems, PROBLEMS_MAX);
-	sp_buf_init(&out, PROBLEMS_MAX);
+	sp_buf_init(&out, show ? SHOWN_MAX : PROBLEMS_MAX);
 	struct config *c = config_load(path, &problems);
 	if (c == NULL)
 		fputs(sp_buf_cstr(&problems), stderr);

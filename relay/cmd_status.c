@@ -79,6 +79,21 @@ static void print_dnssec(const json_t *d)
 	printf("dnssec     resolver %s%s%s\n", text(d, "resolver"), *remedy ? "; DANE is off: " : "", remedy);
 }
 
+/* "override   x.example, tls: may, ends 2027-02-01T00:00:00Z: broken, ticket 77", a line each. */
+static void print_overrides(const json_t *list)
+{
+	size_t i;
+	const json_t *o;
+	json_array_foreach(list, i, o) {
+		printf("override   %s", text(o, "domain"));
+		if (json_object_get(o, "tls"))
+			printf(", tls: %s", text(o, "tls"));
+		if (json_object_get(o, "dane"))
+			printf(", dane: %s", text(o, "dane"));
+		printf(", ends %s: %s\n", text(o, "ends"), text(o, "reason"));
+	}
+}
+
 static void print_status(const json_t *v)
 {
 	size_t i;
@@ -105,6 +120,7 @@ static void print_status(const json_t *v)
 	       number(store, "commits"), number(store, "largest_batch"),
 	       json_is_true(json_object_get(store, "accepting")) ? "accepting" : "not accepting");
 	print_dnssec(json_object_get(v, "dnssec"));
+	print_overrides(json_object_get(v, "overrides"));
 }
 
 static int show(const struct control_answer *a, bool json, struct sp_buf *why)

@@ -17,7 +17,7 @@
 #include <sys/utsname.h>
 #include <yaml.h>
 
-#define FILE_MAX_OCTETS (1024 * 1024)
+#define FILE_MAX_OCTETS (16 * 1024 * 1024)      /* 100,000 entries of `domains` */
 
 struct counted_config {
 	struct config c;                /* first: the two are one object */
@@ -353,7 +353,7 @@ struct config *config_load(const char *path, struct sp_buf *problems)
 	if (ferror(f))
 		sp_buf_printf(problems, "%s: cannot be read: %s\n", path, strerror(errno));
 	else if (len > FILE_MAX_OCTETS)
-		sp_buf_printf(problems, "%s: larger than 1 MiB; is this the right file?\n", path);
+		sp_buf_printf(problems, "%s: larger than 16 MiB; is this the right file?\n", path);
 	else
 		c = config_parse(sp_str_make(text, len), path, problems);
 	free(text);

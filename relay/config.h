@@ -8,6 +8,7 @@
 #include "core/buf.h"
 #include "core/crypt.h"
 #include "core/log.h"
+#include "core/map.h"
 #include "core/tls.h"
 #include "queue/schedule.h"
 #include "sts/rule.h"
@@ -63,6 +64,7 @@ struct config_source {
 
 /* What an operator knows better about a domain, or a next hop. */
 struct config_domain {
+	struct sp_map_node node;                /* in config.domains.index */
 	struct sts_rule rule;                   /* its strings are ours; rule.domain is the key */
 	bool has_dane;
 	enum sts_dane dane;
@@ -143,7 +145,11 @@ struct config {
 	} delivery;
 	struct { struct config_route *items; size_t count; } routes;
 	struct { struct config_source *items; size_t count; } sources;
-	struct { struct config_domain *items; size_t count; } domains;
+	struct {
+		struct config_domain *items;
+		size_t count;
+		struct sp_map index;            /* of items, by rule.domain */
+	} domains;
 	struct {
 		bool enabled;
 		char *organization, *contact, *submitter;       /* as written, "" for the default; config_report_identity() has what is in force */

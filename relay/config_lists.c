@@ -108,7 +108,7 @@ void conf_file(struct conf_reader *r, const char *path)
 /* --- all of them --- */
 
 /* In the order of `strictpost config show`. */
-static const struct conf_list *const lists[] = { &conf_list_listen, &conf_list_routes, &conf_list_sources, &conf_list_dkim };
+static const struct conf_list *const lists[] = { &conf_list_listen, &conf_list_routes, &conf_list_sources, &conf_list_domains, &conf_list_dkim };
 
 static void read_items(struct conf_reader *r, const struct conf_list *list, yaml_node_t *value)
 {

@@ -61,7 +61,10 @@ struct conf_list {
 	void (*warn)(const struct config *c, struct sp_buf *out);       /* for config_warnings(); NULL: nothing to say */
 	const struct conf_help *help;                   /* up to one without key */
 };
-extern const struct conf_list conf_list_listen, conf_list_routes, conf_list_sources, conf_list_dkim;
+extern const struct conf_list conf_list_listen, conf_list_routes, conf_list_sources, conf_list_domains, conf_list_dkim;
+
+/* config_domains.c: entries that have ended. */
+void conf_domains_warnings(const struct config *c, int64_t now_s, struct sp_buf *out);
 
 /* True if `key` is one of ours; then it was read, or its problems told. */
 SP_NODISCARD bool conf_lists_read(struct conf_reader *r, struct sp_str key, yaml_node_t *value);

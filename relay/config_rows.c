@@ -20,6 +20,7 @@ static const char *const words_first[] = { "deliver", "defer", NULL };
 static const char *const words_ad[] = { "auto", "yes", "no", NULL };
 static const char *const words_dane[] = { "auto", "off", "required", NULL };
 static const char *const words_requiretls[] = { "enforce", "relaxed", NULL };
+static const char *const words_tls_no[] = { "honour", "ignore", "refuse", NULL };
 static const char *const words_tls[] = { "1.0", "1.1", "1.2", "1.3", NULL };
 static const char *const words_verified[] = { "1.2", "1.3", NULL };
 static const char *const words_schedule[] = { "internal", "external", NULL };
@@ -66,6 +67,8 @@ const struct conf_row conf_rows[] = {
 	  "DANE (RFC 7672): auto: where an MX host has TLSA records; off; required: no host without them" },
 	{ "delivery.requiretls", CONF_WORD, AT(delivery.requiretls), "enforce", CONFIG_REQUIRETLS_ENFORCE, 0, words_requiretls,
 	  "mail under REQUIRETLS (RFC 8689); relaxed: to a verified host also where it does not offer REQUIRETLS" },
+	{ "delivery.tls_required_no", CONF_WORD, AT(delivery.tls_required_no), "honour", CONFIG_TLS_NO_HONOUR, 0, words_tls_no,
+	  "mail with the header field TLS-Required: No (RFC 8689): honour: no policy keeps it; ignore the field; refuse the mail" },
 	{ "delivery.concurrency", CONF_INT, AT(delivery.concurrency), "20", 1, 1000, NULL, "sessions at once to a destination" },
 	{ "delivery.host_concurrency", CONF_INT, AT(delivery.host_concurrency), "20", 1, 1000, NULL,
 	  "sessions at once to one address, of all destinations that share it" },

@@ -23,6 +23,12 @@ bool sts_level_parse(struct sp_str s, enum sts_level *out)
 	return true;
 }
 
+const char *sts_dane_str(enum sts_dane d)
+{
+	static const char *const names[] = { [STS_DANE_AUTO] = "auto", [STS_DANE_OFF] = "off", [STS_DANE_REQUIRED] = "required" };
+	return names[d];
+}
+
 bool sts_rule_in_force(const struct sts_rule *r, int64_t now_s)
 {
 	return r->until_s == 0 || now_s < r->until_s;

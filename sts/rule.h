@@ -21,6 +21,7 @@ const char *sts_level_str(enum sts_level l);
 SP_NODISCARD bool sts_level_parse(struct sp_str s, enum sts_level *out);        /* not UNSET */
 
 enum sts_dane { STS_DANE_AUTO, STS_DANE_OFF, STS_DANE_REQUIRED };       /* delivery.dane: where there are TLSA records; never; no host without them */
+const char *sts_dane_str(enum sts_dane d);                              /* "auto" ... */
 
 struct sts_rule {
 	const char *domain;             /* A-labels, lower case: the recipient domain, or the next hop's */

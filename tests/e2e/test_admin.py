@@ -18,7 +18,7 @@ from lab.process import wait_until
 from lab.relay import ENVIRONMENT
 
 STATUS = {"version", "hostname", "pid", "started", "uptime_s", "ready", "reason", "shards", "listen", "connections", "outbound", "accepted", "delivered",
-          "deferred", "bounced", "queue", "store", "dnssec"}
+          "deferred", "bounced", "queue", "store", "dnssec", "overrides"}
 
 
 def socket_of(relay):
@@ -416,3 +416,18 @@ def test_arguments(make_relay):
     done = run(relay, "status", "--config", relay.config_file)
     assert done.returncode == 78 and relay.config_file in done.stderr
     assert run(relay, "healthcheck", "--config", relay.config_file).returncode == 1
+
+
+def test_rules_that_override_are_shown_while_they_are_in_force(make_relay):
+    rules = [{"domain": "x.test", "tls": "may", "override": True, "until": "2096-01-31", "reason": "broken, ticket 77"},
+             {"domain": "y.test", "dane": "off", "override": True, "until": "2096-01-31", "reason": "r"},
+             {"domain": "ended.test", "tls": "none", "override": True, "until": "2020-01-31", "reason": "r"},
+             {"domain": "floor.test", "tls": "verify"}]
+    relay = make_relay(domains=rules).start()
+    assert json.loads(relay.command("status", "--json").stdout)["overrides"] == [
+        {"domain": "x.test", "tls": "may", "reason": "broken, ticket 77", "ends": "2096-02-01T00:00:00Z"},
+        {"domain": "y.test", "dane": "off", "reason": "r", "ends": "2096-02-01T00:00:00Z"}]
+    shown = [line for line in relay.command("status").stdout.splitlines() if line.startswith("override")]
+    assert shown == ["override   x.test, tls: may, ends 2096-02-01T00:00:00Z: broken, ticket 77",
+                     "override   y.test, dane: off, ends 2096-02-01T00:00:00Z: r"]
+    assert "ended.test" in relay.command("config", "check").stdout + relay.command("config", "check").stderr

@@ -1,5 +1,5 @@
 /* tests/fuzz/config_fuzz.c - config_parse() on anything: a problem is a whole printable line with its file, and what parses is printed,
- * parsed again and printed the same. A configuration's routes are destinations that can be taken apart. */
+ * parsed again and printed the same. A configuration's routes are destinations that can be taken apart; its rules are found, and end. */
 #include "relay/config.h"
 #include "relay/route.h"
 
@@ -54,6 +54,16 @@ static void check_routes(const struct config *c)
 	sp_arena_clear(&arena);
 }
 
+static void check_domains(const struct config *c)
+{
+	for (size_t i = 0; i < c->domains.count; i++) {
+		const struct config_domain *d = &c->domains.items[i];
+		sp_assert(config_domain_find(c, d->rule.domain, 0) == d);
+		sp_assert(!d->rule.override || (d->rule.until_s > 0 && *d->rule.reason && config_domain_find(c, d->rule.domain, d->rule.until_s) == NULL));
+		sp_assert(d->rule.override || (d->rule.level != STS_LEVEL_CLEAR && d->rule.level != STS_LEVEL_MAY));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	if (len > INPUT_MAX)
@@ -62,6 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (c == NULL)
 		return 0;
 	check_routes(c);
+	check_domains(c);
 	struct sp_buf once, twice;
 	sp_buf_init(&once, OUT_MAX);
 	sp_buf_init(&twice, OUT_MAX);
