@@ -56,6 +56,21 @@ bool sp_str_contains(struct sp_str s, char c)
 	return sp_str_find(s, c) < s.len;
 }
 
+bool sp_str_is_ascii(struct sp_str s)
+{
+	size_t n = 0;
+	for (; n + 8 <= s.len; n += 8) {
+		uint64_t word;
+		memcpy(&word, s.p + n, 8);
+		if (word & 0x8080808080808080u)
+			return false;
+	}
+	for (; n < s.len; n++)
+		if ((unsigned char)s.p[n] > 127)
+			return false;
+	return true;
+}
+
 char *sp_str_dup(struct sp_str s)
 {
 	return sp_strndup(s.p, s.len);

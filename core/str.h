@@ -34,6 +34,7 @@ struct sp_str sp_str_trim(struct sp_str s);                      /* without SP a
 /* Index of the first `c`, or s.len. */
 size_t sp_str_find(struct sp_str s, char c);
 bool sp_str_contains(struct sp_str s, char c);
+bool sp_str_is_ascii(struct sp_str s);                           /* no octet over 127; fast */
 char *sp_str_dup(struct sp_str s);                               /* NUL-terminated copy, for free() */
 
 /* Character classes of ASCII, independent of the locale. */

@@ -220,11 +220,11 @@ static void on_begin(struct inbound *in)
 	struct smtp_received received = {
 		.helo = mail->helo,
 		.client_literal = sp_addr_family(remote) == AF_UNIX ? "local" : sp_addr_literal_str(remote, literal),
-		.by = in->hostname, .with = mail->esmtp ? "ESMTP" : "SMTP", .id = queue_id_str(in->id, name),
+		.by = in->hostname, .with = smtp_server_with(in->engine), .id = queue_id_str(in->id, name),
 		.recipient = in->recipient_count == 1 ? in->recipients[0].address : NULL,
 		.at_s = core_clock_wall_s(),
 	};
-	in->intake = intake_new(in->shard, in->id, &received);
+	in->intake = intake_new(in->shard, in->id, mail->binary, &received);
 	in->content_deadline_ms = core_clock_mono_ms() + (uint64_t)smtp_server_wait_s(in->engine) * 1000;
 	smtp_server_accept(in->engine, NULL);
 }
@@ -368,7 +368,7 @@ static void on_body(void *owner, const struct intake_result *r)
 	}
 	st->dkim = sp_strdup(r->signed_by);
 	struct queue_message fields = { .id = st->id, .kind = QUEUE_MAIL, .arrived_ms = st->arrived_ms, .sender = st->sender,
-	                                .client = st->client, .size = r->size, .header_len = r->header_len, .eight_bit = r->eight_bit,
+	                                .client = st->client, .size = r->size, .header_len = r->header_len, .eight_bit = r->eight_bit, .binary = r->binary,
 	                                .body = r->body };
 	st->message = queue_message_new(&fields);
 	if (report_bounce_fits(s->config, st->sender, st->recipients, st->count))

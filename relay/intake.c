@@ -5,6 +5,7 @@
 #include "core/date.h"
 #include "core/file.h"
 #include "relay/sign.h"
+#include "smtp/lines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ struct intake {
 	struct shard *shard;
 	uint64_t id;
 	struct smtp_header_scan scan;
+	bool binary;                    /* it came as BODY=BINARYMIME */
+	struct smtp_lines lines;        /* ... and is looked at */
 	struct sp_buf buf;              /* all of it; or, with a file, what has not been given to it yet */
 	size_t trace_len;               /* octets of our Received field, at the start */
 	size_t sign_len;                /* octets of the signatures behind it */
@@ -33,11 +36,12 @@ struct intake {
 	void *owner;
 };
 
-struct intake *intake_new(struct shard *s, uint64_t id, const struct smtp_received *received)
+struct intake *intake_new(struct shard *s, uint64_t id, bool binary, const struct smtp_received *received)
 {
 	struct intake *i = sp_alloc(sizeof(*i));
 	i->shard = s;
 	i->id = id;
+	i->binary = binary;
 	smtp_header_scan_init(&i->scan);
 	sp_buf_init(&i->buf, (size_t)s->config->limits.message_size + SMTP_HEADER_MAX + TRACE_MAX + SIGN_FIELDS_MAX);
 	smtp_add_received(&i->buf, received);
@@ -122,21 +126,6 @@ static void complete_header(struct intake *i)
 	begin_signing(i, i->scan.len + i->added_len - line);
 }
 
-static bool has_eight_bit(struct sp_str s)
-{
-	size_t n = 0;
-	for (; n + 8 <= s.len; n += 8) {
-		uint64_t word;
-		memcpy(&word, s.p + n, 8);
-		if (word & 0x8080808080808080u)
-			return true;
-	}
-	for (; n < s.len; n++)
-		if ((unsigned char)s.p[n] > 127)
-			return true;
-	return false;
-}
-
 static void open_file(struct intake *i)
 {
 	struct sp_buf path;
@@ -172,25 +161,37 @@ static void note_end(struct intake *i, struct sp_str content)
 	i->ends_in_cr = content.p[content.len - 1] == '\r';
 }
 
+static bool is_refused(const struct intake *i)          /* and will hear of it at the end */
+{
+	return i->scan.too_long || i->scan.broken || i->too_big;
+}
+
+/* More of the message, while the header section has not come to its end. */
+static void add_to_header(struct intake *i, struct sp_str content)
+{
+	smtp_header_scan_feed(&i->scan, content);
+	if (is_refused(i))
+		sp_buf_clear(&i->buf);
+	else if (i->scan.done)
+		complete_header(i);
+}
+
 void intake_add(struct intake *i, struct sp_str content)
 {
-	if (i->scan.too_long || i->too_big)     /* refused at the end */
+	if (is_refused(i))
 		return;
 	sp_buf_add(&i->buf, content);
 	i->too_big |= sp_buf_failed(&i->buf);
 	i->size += content.len;
 	i->any |= content.len > 0;
-	i->eight_bit = i->eight_bit || has_eight_bit(content);
+	i->eight_bit = i->eight_bit || !sp_str_is_ascii(content);
 	note_end(i, content);
-	if (!i->header_done) {
-		smtp_header_scan_feed(&i->scan, content);
-		if (i->scan.too_long)
-			sp_buf_clear(&i->buf);
-		else if (i->scan.done)
-			complete_header(i);
-	} else if (i->sign) {
+	if (i->binary)
+		smtp_lines_feed(&i->lines, content);
+	if (!i->header_done)
+		add_to_header(i, content);
+	else if (i->sign)
 		sign_body(i->sign, content);
-	}
 	if (i->file == NULL && belongs_in_file(i))
 		open_file(i);
 	if (i->file && i->buf.len >= PIECE)
@@ -214,6 +215,8 @@ const char *intake_refusal(const struct intake *i)
 {
 	if (i->scan.too_long)
 		return "552 5.3.4 Header section larger than 1 MiB";
+	if (i->scan.broken)             /* RFC 3030 3 lets bodies be binary, not what RFC 5322 2.2 says of a header */
+		return "550 5.6.11 Header section has a bare CR or LF, or a NUL: its lines end in CRLF (RFC 5322 2.2)";
 	if (i->too_big)
 		return "552 5.3.4 Message too big";
 	if (i->scan.received > SMTP_RECEIVED_MAX)
@@ -221,10 +224,16 @@ const char *intake_refusal(const struct intake *i)
 	return NULL;
 }
 
+bool intake_tls_optional(const struct intake *i)
+{
+	return i->scan.tls_optional;
+}
+
 static void fill_result(const struct intake *i, struct intake_result *r)
 {
 	*r = (struct intake_result){ .size = i->size, .header_len = (uint32_t)(i->trace_len + i->sign_len + i->scan.len + i->added_len),
-	                             .eight_bit = i->eight_bit, .signed_by = sign_by(i->sign) };
+	                             .eight_bit = i->eight_bit, .binary = i->binary && !smtp_lines_fine(&i->lines),
+	                             .tls_optional = i->scan.tls_optional, .header_eight_bit = i->scan.eight_bit, .signed_by = sign_by(i->sign) };
 }
 
 static void on_written(void *owner, const struct sp_fail *why)
@@ -258,7 +267,8 @@ static void put_signatures(struct intake *i)
 
 void intake_finish(struct intake *i, void (*done)(void *owner, const struct intake_result *r), void *owner)
 {
-	if (i->any && !i->ends_in_crlf)         /* by BDAT a message may end as it likes; by DATA it cannot go on so */
+	bool binary_body = i->binary && i->header_done;
+	if (i->any && !i->ends_in_crlf && !binary_body) /* by BDAT a message may end as it likes; by DATA it cannot go on so */
 		intake_add(i, SP_STR("\r\n"));
 	if (!i->header_done) {
 		smtp_header_scan_finish(&i->scan);

@@ -11,8 +11,8 @@
 
 struct intake;                  /* opaque */
 
-/* Begins with our Received field. `received->id` is the text of `id`. */
-struct intake *intake_new(struct shard *s, uint64_t id, const struct smtp_received *received);
+/* Begins with our Received field. `received->id` is the text of `id`. `binary`: MAIL said BODY=BINARYMIME, so the body may be any octets. */
+struct intake *intake_new(struct shard *s, uint64_t id, bool binary, const struct smtp_received *received);
 void intake_add(struct intake *i, struct sp_str content);
 /* Octets that a file has yet to take: pause the client over INTAKE_UNWRITTEN_MAX, go on when `drained` is called. */
 #define INTAKE_UNWRITTEN_MAX (1024 * 1024)
@@ -21,12 +21,17 @@ void intake_on_drained(struct intake *i, void (*drained)(void *owner), void *own
 
 /* The reply that refuses the message as it stands, or NULL: hops, header size. Known at the end, and asked then. */
 const char *intake_refusal(const struct intake *i);
+bool intake_tls_optional(const struct intake *i);       /* "TLS-Required: No" in its header (RFC 8689 5); known at the end */
 
 struct intake_result {
 	struct sp_body *body;           /* one ref; NULL when it failed */
 	uint64_t size;
 	uint32_t header_len;
-	bool eight_bit;
+	bool eight_bit;                 /* octets over 127 anywhere */
+	bool binary;                    /* only BINARYMIME takes it. Content that came otherwise has lines and no NUL; that some are longer than 998
+	                                 * octets is passed over, as it is in the field */
+	bool tls_optional;              /* "TLS-Required: No" in its header (RFC 8689 5) */
+	bool header_eight_bit;          /* octets over 127 in the header section: as SMTPUTF8 allows (RFC 6531 3.1) */
 	const char *signed_by;          /* "example.com/s1,example.com/s2", or ""; lent */
 	struct sp_fail fail;
 };

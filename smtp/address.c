@@ -13,14 +13,6 @@ static bool is_8bit(char c)
 	return (unsigned char)c > 127;
 }
 
-static bool has_8bit(struct sp_str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (is_8bit(s.p[i]))
-			return true;
-	return false;
-}
-
 static bool is_atext(char c)            /* RFC 5322 3.2.3 */
 {
 	return sp_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
@@ -128,7 +120,7 @@ const char *smtp_domain_ascii(struct sp_str s, struct sp_arena *arena, const cha
 		*why = "empty domain";
 		return NULL;
 	}
-	if (has_8bit(s)) {
+	if (!sp_str_is_ascii(s)) {
 		s = to_a_labels(s, arena, why);
 		if (s.len == 0)
 			return NULL;
@@ -218,7 +210,7 @@ static bool take_dot_string(struct sp_str *s, const char **why)
 
 static bool check_local(struct sp_str local, bool allow_utf8, bool *utf8, const char **why)
 {
-	*utf8 = has_8bit(local);
+	*utf8 = !sp_str_is_ascii(local);
 	if (local.len > SMTP_LOCAL_MAX)
 		*why = "local part of more than 64 octets";
 	else if (*utf8 && !allow_utf8)

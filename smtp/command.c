@@ -2,7 +2,7 @@
 #include "smtp/command.h"
 
 #define HELO_MAX 255            /* RFC 5321 4.5.3.1.2 */
-#define NUMBER_DIGITS 20        /* RFC 1870 4, RFC 3030 2 */
+#define NUMBER_DIGITS 20        /* RFC 3030 2 */
 
 /* ---- verbs ---- */
 
@@ -38,19 +38,20 @@ static enum smtp_verb find_verb(struct sp_str word)
 	return SMTP_VERB_UNKNOWN;
 }
 
-static bool has_path(enum smtp_verb v)
+/* RFC 6531 3.7.4.2 gives VRFY a parameter SMTPUTF8; since nothing is looked up, it is text like the rest. */
+static bool may_have_8bit(enum smtp_verb v)
 {
-	return v == SMTP_VERB_MAIL || v == SMTP_VERB_RCPT;
+	return v == SMTP_VERB_MAIL || v == SMTP_VERB_RCPT || v == SMTP_VERB_VRFY;
 }
 
-/* RFC 5321 2.4: commands are ASCII. Octets over 127 pass in paths only, where a domain may have U-labels. */
+/* RFC 5321 2.4: commands are ASCII. Octets over 127 pass where an address may have them. */
 static const char *check_octets(struct sp_str line, enum smtp_verb verb)
 {
 	for (size_t i = 0; i < line.len; i++) {
 		unsigned char c = (unsigned char)line.p[i];
 		if (c < ' ' || c == 127)
 			return "500 5.5.2 Control character in the command";
-		if (c > 127 && !has_path(verb))
+		if (c > 127 && !may_have_8bit(verb))
 			return "500 5.5.2 Octet over 127 in the command";
 	}
 	return NULL;
@@ -98,7 +99,7 @@ static bool drop_source_route(struct sp_str *s, struct sp_arena *arena, const ch
 	return true;
 }
 
-static bool parse_mailbox(struct sp_str s, enum smtp_verb verb, struct sp_arena *arena, struct smtp_address *out,
+static bool parse_mailbox(struct sp_str s, enum smtp_verb verb, bool utf8, struct sp_arena *arena, struct smtp_address *out,
                           const char **why)
 {
 	if (s.len == 0 && verb == SMTP_VERB_MAIL) {             /* RFC 5321 4.1.2: Reverse-path = Path / "<>" */
@@ -110,138 +111,52 @@ static bool parse_mailbox(struct sp_str s, enum smtp_verb verb, struct sp_arena 
 		*out = (struct smtp_address){ local, local, "" };
 		return true;
 	}
-	return drop_source_route(&s, arena, why) && smtp_address_parse(s, false, arena, out, why);
+	return drop_source_route(&s, arena, why) && smtp_address_parse(s, utf8, arena, out, why);
 }
 
-/* RFC 6531 3.5: 5.6.7 where the address would need SMTPUTF8, which is not offered; RFC 3463 3.2: 5.1.3 and 5.1.7 for bad syntax. */
-static const char *bad_path(struct sp_str mailbox, enum smtp_verb verb, struct sp_arena *arena, const char *why)
+/* RFC 6531 3.5: 5.6.7 where the address would need SMTPUTF8, which was not said; RFC 3463 3.2: 5.1.3 and 5.1.7 for bad syntax. */
+static const char *bad_path(struct sp_str mailbox, enum smtp_verb verb, bool utf8, struct sp_arena *arena, const char *why)
 {
-	for (size_t i = 0; i < mailbox.len; i++)
-		if ((unsigned char)mailbox.p[i] > 127)
-			return sp_arena_printf(arena, "553 5.6.7 Non-ASCII address: %s; SMTPUTF8 is not offered", why);
+	if (!utf8 && !sp_str_is_ascii(mailbox))
+		return sp_arena_printf(arena, "553 5.6.7 Non-ASCII address: %s; MAIL did not say SMTPUTF8", why);
 	bool sender = verb == SMTP_VERB_MAIL;
 	return sp_arena_printf(arena, "501 %s Bad %s address: %s", sender ? "5.1.7" : "5.1.3", sender ? "sender" : "recipient", why);
 }
 
-/* Takes "FROM:<path>" or "TO:<path>". */
-static const char *take_path(struct sp_str *s, enum smtp_verb verb, struct sp_arena *arena, struct smtp_address *out)
+/* Takes "FROM:<path>" or "TO:<path>"; *mailbox is what stands in the brackets. */
+static const char *take_path(struct sp_str *s, enum smtp_verb verb, struct sp_arena *arena, struct sp_str *mailbox)
 {
 	bool sender = verb == SMTP_VERB_MAIL;
 	if (!sp_take_prefix_nocase(s, sender ? SP_STR("FROM:") : SP_STR("TO:")))
 		return sender ? "501 5.5.4 Say MAIL FROM:<address>" : "501 5.5.4 Say RCPT TO:<address>";
 	sp_take_blanks(s);                              /* leniency: "MAIL FROM: <a@b>", which many clients say */
 	if (s->len == 0 || s->p[0] != '<')
-		return bad_path(SP_STR(""), verb, arena, "it stands in no angle brackets");
+		return bad_path(SP_STR(""), verb, false, arena, "it stands in no angle brackets");
 	size_t len = path_len(*s);
 	if (len == 0)
-		return bad_path(SP_STR(""), verb, arena, "its angle bracket is not closed");
+		return bad_path(SP_STR(""), verb, false, arena, "its angle bracket is not closed");
 	if (len > SMTP_PATH_MAX)                        /* RFC 5321 4.5.3.1.3 */
-		return bad_path(SP_STR(""), verb, arena, "path of more than 256 octets");
-	struct sp_str mailbox = sp_str_make(s->p + 1, len - 2);
+		return bad_path(SP_STR(""), verb, false, arena, "path of more than 256 octets");
+	*mailbox = sp_str_make(s->p + 1, len - 2);
 	*s = sp_str_from(*s, len);
-	const char *why;
-	return parse_mailbox(mailbox, verb, arena, out, &why) ? NULL : bad_path(mailbox, verb, arena, why);
-}
-
-/* ---- parameters ---- */
-
-struct parameter {
-	struct sp_str keyword, value;
-	bool has_value;
-};
-
-static size_t keyword_len(struct sp_str s)              /* RFC 5321 4.1.2: esmtp-keyword */
-{
-	size_t i = 0;
-	while (i < s.len && (sp_is_alnum(s.p[i]) || (s.p[i] == '-' && i > 0)))
-		i++;
-	return i;
-}
-
-static size_t value_len(struct sp_str s)                /* RFC 5321 4.1.2: esmtp-value */
-{
-	size_t i = 0;
-	while (i < s.len && s.p[i] > ' ' && s.p[i] <= '~' && s.p[i] != '=')
-		i++;
-	return i;
-}
-
-static bool take_parameter(struct sp_str *s, struct parameter *out)
-{
-	*out = (struct parameter){ .keyword = sp_str_make(s->p, keyword_len(*s)) };
-	*s = sp_str_from(*s, out->keyword.len);
-	out->has_value = sp_take_char(s, '=');
-	if (out->has_value) {
-		out->value = sp_str_make(s->p, value_len(*s));
-		*s = sp_str_from(*s, out->value.len);
-	}
-	return out->keyword.len > 0 && (!out->has_value || out->value.len > 0) && (s->len == 0 || s->p[0] == ' ');
-}
-
-static const char *apply_size(struct sp_str value, struct smtp_command *out)
-{
-	if (!sp_take_digits(&value, NUMBER_DIGITS, &out->size) || value.len > 0)
-		return "501 5.5.4 Bad SIZE: a number of octets is asked for";
-	return NULL;
-}
-
-static const char *apply_body(struct sp_str value, struct smtp_command *out)
-{
-	out->eight_bit = sp_str_eq_nocase(value, SP_STR("8BITMIME"));
-	if (out->eight_bit || sp_str_eq_nocase(value, SP_STR("7BIT")))
-		return NULL;
-	if (sp_str_eq_nocase(value, SP_STR("BINARYMIME")))
-		return "555 5.6.1 BODY=BINARYMIME is not offered";
-	return "501 5.5.4 Bad BODY: 7BIT or 8BITMIME is asked for";
-}
-
-static const struct {
-	enum smtp_verb verb;
-	const char *keyword;
-	const char *(*apply)(struct sp_str value, struct smtp_command *out);
-} parameters[] = {
-	{ SMTP_VERB_MAIL, "SIZE", apply_size },         /* RFC 1870 3 */
-	{ SMTP_VERB_MAIL, "BODY", apply_body },         /* RFC 6152 2 */
-};
-
-/* `seen` has a bit for each row above. */
-static const char *apply_parameter(const struct parameter *p, unsigned *seen, struct smtp_command *out,
-                                   struct sp_arena *arena)
-{
-	for (size_t i = 0; i < SP_COUNT(parameters); i++) {
-		if (parameters[i].verb != out->verb || !sp_str_eq_nocase(p->keyword, sp_str_of(parameters[i].keyword)))
-			continue;
-		if (*seen & (1u << i))
-			return "501 5.5.4 A parameter is there twice";
-		*seen |= 1u << i;
-		return parameters[i].apply(p->value, out);
-	}
-	return sp_arena_printf(arena, "555 5.5.4 Unknown parameter %.*s", (int)sp_min(p->keyword.len, 40), p->keyword.p);
-}
-
-static const char *parse_parameters(struct sp_str s, struct smtp_command *out, struct sp_arena *arena)
-{
-	unsigned seen = 0;
-	while (s.len > 0) {
-		if (sp_take_blanks(&s) == 0)
-			return "501 5.5.4 A blank is missing behind the address";
-		struct parameter p;
-		if (!take_parameter(&s, &p))
-			return "501 5.5.4 Bad parameter: KEYWORD or KEYWORD=value is asked for";
-		out->extended = true;
-		const char *reply = apply_parameter(&p, &seen, out, arena);
-		if (reply)
-			return reply;
-	}
 	return NULL;
 }
 
 /* ---- what stands behind each verb ---- */
 
-static const char *parse_envelope(struct sp_str s, struct smtp_command *out, struct sp_arena *arena)
+/* SMTPUTF8 among the parameters decides what the path of MAIL may hold. */
+static const char *parse_envelope(struct sp_str s, const struct smtp_command_terms *terms, struct sp_arena *arena, struct smtp_command *out)
 {
-	const char *reply = take_path(&s, out->verb, arena, &out->path);
-	return reply ? reply : parse_parameters(s, out, arena);
+	struct sp_str mailbox = SP_STR("");
+	const char *reply = take_path(&s, out->verb, arena, &mailbox);
+	if (reply)
+		return reply;
+	reply = smtp_command_parameters(s, terms, arena, out);
+	bool utf8 = out->verb == SMTP_VERB_MAIL ? out->wish.utf8 : terms->utf8;
+	const char *why;
+	if (parse_mailbox(mailbox, out->verb, utf8, arena, &out->path, &why) || (reply && !sp_str_is_ascii(mailbox)))
+		return reply;
+	return bad_path(mailbox, out->verb, utf8, arena, why);
 }
 
 /* Any word will do: who means well and is misconfigured is not to be kept from sending (RFC 5321 4.1.4), and nothing is decided by it. */
@@ -286,7 +201,7 @@ static const char *parse_nothing(struct sp_str s)
 	return s.len == 0 ? NULL : "501 5.5.4 This command takes no argument";          /* RFC 5321 4.1.1 */
 }
 
-const char *smtp_command_parse(struct sp_str line, struct sp_arena *arena, struct smtp_command *out)
+const char *smtp_command_parse(struct sp_str line, const struct smtp_command_terms *terms, struct sp_arena *arena, struct smtp_command *out)
 {
 	while (line.len > 0 && sp_is_blank(line.p[line.len - 1]))               /* RFC 5321 4.1.1: blanks at the end are borne */
 		line.len--;
@@ -303,7 +218,7 @@ const char *smtp_command_parse(struct sp_str line, struct sp_arena *arena, struc
 		return parse_hello(rest, out);
 	case SMTP_VERB_MAIL:
 	case SMTP_VERB_RCPT:
-		return parse_envelope(rest, out, arena);
+		return parse_envelope(rest, terms, arena, out);
 	case SMTP_VERB_BDAT:
 		return parse_bdat(rest, out);
 	case SMTP_VERB_DATA:

@@ -10,9 +10,9 @@ void smtp_content_begin_data(struct smtp_content *c, bool normalise_bare_lf)
 	*c = (struct smtp_content){ .dots = true, .normalise_bare_lf = normalise_bare_lf };
 }
 
-void smtp_content_begin_chunks(struct smtp_content *c, bool normalise_bare_lf)
+void smtp_content_begin_chunks(struct smtp_content *c, bool normalise_bare_lf, bool binary)
 {
-	*c = (struct smtp_content){ .normalise_bare_lf = normalise_bare_lf };
+	*c = (struct smtp_content){ .normalise_bare_lf = normalise_bare_lf, .binary = binary };
 }
 
 void smtp_content_chunk(struct smtp_content *c, uint64_t len, bool last)
@@ -190,8 +190,21 @@ static enum smtp_content_step end_chunk(struct smtp_content *c, struct sp_str *s
 	return SMTP_CONTENT_SLICE;
 }
 
+/* RFC 3030 3. */
+static enum smtp_content_step read_binary(struct smtp_content *c, struct sp_str *in, struct sp_str *slice)
+{
+	*slice = sp_str_make(in->p, in->len > c->left ? (size_t)c->left : in->len);
+	*in = sp_str_from(*in, slice->len);
+	c->left -= slice->len;
+	if (slice->len > 0)
+		return SMTP_CONTENT_SLICE;
+	return c->left > 0 ? SMTP_CONTENT_MORE : SMTP_CONTENT_END;
+}
+
 enum smtp_content_step smtp_content_read(struct smtp_content *c, struct sp_str *in, struct sp_str *slice)
 {
+	if (c->binary)
+		return read_binary(c, in, slice);
 	enum smtp_content_step step = SMTP_CONTENT_MORE;
 	while (step == SMTP_CONTENT_MORE && in->len > 0 && (c->dots || c->left > 0)) {
 		struct sp_str mine = *in;

@@ -8,8 +8,9 @@
  * - A bare CR or LF is a fault: RFC 5321 2.3.8 forbids them, and passing them on would let the next hop see another end.
  *   With `normalise_bare_lf`, a bare LF becomes CRLF; a lone dot between such lines stays in the text, where the next hop
  *   gets it stuffed. A bare CR stays a fault: there is no telling what it was meant to be.
- * - NUL is a fault: neither 7bit nor 8bit data may hold it (RFC 2045 2.7, 2.8; RFC 6152 1), we do not offer BINARYMIME, and what
- *   the next hops make of it differs (cut, dropped, refused). The client hears of it now instead of by a bounce.
+ * - NUL is a fault: neither 7bit nor 8bit data may hold it (RFC 2045 2.7, 2.8; RFC 6152 1), and what the next hops make of it
+ *   differs (cut, dropped, refused). The client hears of it now instead of by a bounce.
+ * Chunks of a BODY=BINARYMIME message (RFC 3030 3) are the exception: they are octets, and come out as they are.
  * After a fault the rest is read to its end all the same, so that the session stays in step. */
 #ifndef SMTP_CONTENT_H
 #define SMTP_CONTENT_H
@@ -42,15 +43,16 @@ struct smtp_content {
 	enum smtp_content_fault fault;
 	bool fault_told;
 	bool last;                      /* of BDAT: this chunk ends the message */
+	bool binary;                    /* of BDAT: nothing is looked at */
 	uint64_t left;                  /* of BDAT: octets of the chunk to come */
 };
 
 void smtp_content_begin_data(struct smtp_content *c, bool normalise_bare_lf);
 /* For BDAT: once a message, then smtp_content_chunk() for each chunk. Lines may go on from one chunk to the next. */
-void smtp_content_begin_chunks(struct smtp_content *c, bool normalise_bare_lf);
+void smtp_content_begin_chunks(struct smtp_content *c, bool normalise_bare_lf, bool binary);
 void smtp_content_chunk(struct smtp_content *c, uint64_t len, bool last);
 /* Takes octets from the front of `in`. At the end of the last chunk an unfinished line gets its CRLF, since content may leave us by
- * DATA, where every line has one. */
+ * DATA, where every line has one; not so where it is binary. */
 SP_NODISCARD enum smtp_content_step smtp_content_read(struct smtp_content *c, struct sp_str *in, struct sp_str *slice);
 
 #endif

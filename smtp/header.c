@@ -18,6 +18,8 @@ static bool is_ftext(char c)            /* RFC 5322 3.6.8 */
 /* The section ends before the line being read. */
 static void end_section(struct smtp_header_scan *h, bool separated)
 {
+	/* RFC 8689 5: "No" is the only value there is; what contradicts itself asks for nothing. */
+	h->tls_optional = h->tls_required == 1 && (h->no == SMTP_HEADER_NO_WHOLE || h->no == SMTP_HEADER_NO_ENDED);
 	h->len -= h->line_len;
 	h->line_len = 0;
 	h->done = true;
@@ -42,6 +44,8 @@ static void note_field(struct smtp_header_scan *h)
 	h->has_date |= name_is(h, SP_STR("date"));
 	h->has_message_id |= name_is(h, SP_STR("message-id"));
 	h->has_from |= name_is(h, SP_STR("from"));
+	h->in_tls_required = name_is(h, SP_STR("tls-required"));
+	h->tls_required += h->in_tls_required;
 }
 
 static void count(struct smtp_header_scan *h, size_t octets, enum smtp_header_state next)
@@ -56,7 +60,9 @@ static void begin_line(struct smtp_header_scan *h, char c)
 {
 	h->line_len = 0;
 	h->name_len = 0;
+	h->after_cr = false;
 	if (c == '\n') {
+		h->broken = true;
 		end_section(h, true);
 	} else if (c == '\r') {
 		count(h, 1, SMTP_HEADER_CR);
@@ -86,9 +92,38 @@ static void go_on_in_name(struct smtp_header_scan *h, char c)
 	}
 }
 
+static void note_no(struct smtp_header_scan *h, char c)
+{
+	bool blank = sp_is_blank(c) || c == '\r' || c == '\n';
+	if (blank && h->no == SMTP_HEADER_NO_NOTHING)
+		return;
+	if (blank && (h->no == SMTP_HEADER_NO_WHOLE || h->no == SMTP_HEADER_NO_ENDED))
+		h->no = SMTP_HEADER_NO_ENDED;
+	else if (h->no == SMTP_HEADER_NO_NOTHING && sp_lower(c) == 'n')
+		h->no = SMTP_HEADER_NO_N;
+	else if (h->no == SMTP_HEADER_NO_N && sp_lower(c) == 'o')
+		h->no = SMTP_HEADER_NO_WHOLE;
+	else
+		h->no = SMTP_HEADER_NO_OTHER;
+}
+
+/* `text` goes on in a value, up to an LF (`ended`) or to the end of what there is. */
+static void look_at(struct smtp_header_scan *h, struct sp_str text, bool ended)
+{
+	for (size_t i = 0; i < text.len && h->in_tls_required; i++)
+		note_no(h, text.p[i]);
+	h->eight_bit = h->eight_bit || !sp_str_is_ascii(text);
+	bool cr = text.len > 0 ? text.p[text.len - 1] == '\r' : h->after_cr;
+	h->broken |= h->after_cr && text.len > 0;
+	text.len -= cr && text.len > 0 ? 1 : 0;
+	h->broken |= (ended && !cr) || sp_str_contains(text, '\r') || sp_str_contains(text, '\0');
+	h->after_cr = cr && !ended;
+}
+
 static void go_on_in_value(struct smtp_header_scan *h, struct sp_str data)
 {
 	size_t lf = sp_str_find(data, '\n');
+	look_at(h, sp_str_make(data.p, lf), lf < data.len);
 	if (lf < data.len)
 		count(h, lf + 1, SMTP_HEADER_LINE_START);
 	else
@@ -126,6 +161,7 @@ void smtp_header_scan_finish(struct smtp_header_scan *h)
 	bool field = h->state == SMTP_HEADER_LINE_START || h->state == SMTP_HEADER_VALUE;
 	if (field)
 		h->line_len = 0;                        /* what there is of the line stays */
+	h->broken |= h->after_cr;
 	end_section(h, false);
 }
 
@@ -154,7 +190,8 @@ void smtp_add_received(struct sp_buf *out, const struct smtp_received *r)      /
 	sp_buf_adds(out, "Received: from ");
 	add_helo(out, sp_str_of(r->helo));
 	sp_buf_printf(out, " (%s)\r\n\tby %s with %s id %s", r->client_literal, r->by, r->with, r->id);
-	if (r->recipient)
+	bool utf8 = sp_str_starts(sp_str_of(r->with), SP_STR("UTF8"));
+	if (r->recipient && (utf8 || sp_str_is_ascii(sp_str_of(r->recipient))))        /* RFC 6531 3.7.3 */
 		sp_buf_printf(out, "\r\n\tfor <%s>", r->recipient);
 	sp_buf_printf(out, ";\r\n\t%s\r\n", sp_date_mail(r->at_s, date));
 }

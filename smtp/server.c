@@ -142,7 +142,7 @@ static const struct command_row {
 	[SMTP_VERB_HELO] = { ALWAYS, true, NULL, NULL, server_apply_hello },
 	[SMTP_VERB_MAIL] = { IN(READY), false, NULL, server_check_mail, server_apply_mail },
 	[SMTP_VERB_RCPT] = { IN(MAIL) | IN(RCPT), false, NULL, server_check_rcpt, server_apply_rcpt },
-	[SMTP_VERB_DATA] = { IN(RCPT), false, NULL, NULL, server_apply_data },
+	[SMTP_VERB_DATA] = { IN(RCPT), false, NULL, server_check_data, server_apply_data },
 	[SMTP_VERB_BDAT] = { IN(RCPT) | IN(CHUNKS), false, NULL, server_check_bdat, server_apply_bdat },
 	[SMTP_VERB_RSET] = { ALWAYS, true, NULL, NULL, apply_rset },
 	[SMTP_VERB_NOOP] = { ALWAYS, true, NULL, NULL, apply_noop },
@@ -182,7 +182,9 @@ static const char *judge(struct smtp_server *s, const struct command_row *row, c
 static bool do_command(struct smtp_server *s, struct sp_str line)
 {
 	sp_arena_clear(&s->command_arena);
-	const char *syntax = smtp_command_parse(line, &s->command_arena, &s->command);
+	struct smtp_command_terms terms = { .utf8 = s->mail.wish.utf8, .auth = s->settings->auth && s->tls, .require_tls = s->tls,
+	                                    .hold = server_offers_hold(s) };
+	const char *syntax = smtp_command_parse(line, &terms, &s->command_arena, &s->command);
 	enum smtp_verb verb = s->command.verb;
 	bool chunk = verb == SMTP_VERB_BDAT;
 	const char *last_words = NULL;
@@ -302,6 +304,12 @@ const struct smtp_address *smtp_server_recipient(const struct smtp_server *s)
 	return &s->command.path;
 }
 
+const struct sp_rcpt_wish *smtp_server_recipient_wish(const struct smtp_server *s)
+{
+	sp_assert(s->want == SMTP_SERVER_RCPT);
+	return &s->command.rcpt;
+}
+
 struct sp_str smtp_server_content(const struct smtp_server *s)
 {
 	sp_assert(s->want == SMTP_SERVER_CONTENT);
@@ -389,6 +397,11 @@ void smtp_server_dismiss(struct smtp_server *s, const char *reply, bool now)
 	free(s->goodbye);
 	s->goodbye = sp_buf_take(&text);
 	s->leave_now |= now;
+}
+
+void smtp_server_set_now(struct smtp_server *s, int64_t now_s)
+{
+	s->now_s = now_s;
 }
 
 unsigned smtp_server_wait_s(const struct smtp_server *s)

@@ -82,10 +82,10 @@ struct smtp_server_mail {
 	const char *helo;               /* the client's EHLO or HELO argument, printable */
 	unsigned recipients;            /* accepted so far */
 	bool binary;                    /* BODY=BINARYMIME */
-	/* What MAIL asks for. Times are as the client gave them, since the engine has no clock: wish.hold_until_ms and by_ms are for the caller to fill in. */
+	/* What MAIL asks for. Times are as the client gave them, within what is offered: wish.hold_until_ms and by_ms are for the caller to fill in. */
 	struct sp_mail_wish wish;
 	uint64_t hold_for_s;            /* HOLDFOR=; 0: not said */
-	int64_t hold_until_s;           /* HOLDUNTIL=, Unix seconds; 0: not said */
+	int64_t hold_until_s;           /* HOLDUNTIL=, Unix seconds, may be past; 0: not said */
 	int64_t by_s;                   /* BY=, seconds from now; may be negative (RFC 2852 4) */
 };
 /* At RCPT: what it asks for. */
@@ -111,6 +111,10 @@ const struct smtp_server_login *smtp_server_login(const struct smtp_server *s);
 struct smtp_server_xclient { const char *name, *addr, *port, *helo, *login, *proto, *destaddr, *destport; };
 const struct smtp_server_xclient *smtp_server_xclient(const struct smtp_server *s);
 const struct smtp_server_mail *smtp_server_mail(const struct smtp_server *s);
+
+/* The wall clock, which FUTURERELEASE needs (RFC 4865 4: what is offered is an instant too): before EHLO, and again now and then, by the minute or better.
+ * Never told: FUTURERELEASE is not offered. */
+void smtp_server_set_now(struct smtp_server *s, int64_t now_s);
 
 /* Answers to a want. The reply is a whole one without CRLF, "250 2.0.0 Ok: queued as 0X3K9"; NULL: the engine's own words. It is
  * copied; what is not printable in it becomes '?', and it is cut at 510 octets (RFC 5321 4.5.3.1.5).

@@ -42,6 +42,7 @@ struct smtp_server {
 	struct smtp_line_reader lines;
 	unsigned errors;                /* since the last message taken */
 	bool spoken;                    /* a command has come */
+	int64_t now_s;                  /* 0: never told */
 	bool tls;                       /* the session is under TLS */
 	bool authenticated;
 	bool known;                     /* to the caller, without AUTH */
@@ -90,12 +91,14 @@ bool server_on_drop(struct smtp_server *s, struct sp_str *in);
 /* ---- server_mail.c, server_hello.c: commands. A check is asked first, and the reply it returns ends the command; apply acts ---- */
 const char *server_check_mail(struct smtp_server *s);
 const char *server_check_rcpt(struct smtp_server *s);
+const char *server_check_data(struct smtp_server *s);
 const char *server_check_bdat(struct smtp_server *s);
 bool server_apply_mail(struct smtp_server *s);
 bool server_apply_rcpt(struct smtp_server *s);
 bool server_apply_data(struct smtp_server *s);
 bool server_apply_bdat(struct smtp_server *s);
 
+bool server_offers_hold(const struct smtp_server *s);                   /* FUTURERELEASE, as things stand */
 bool server_apply_hello(struct smtp_server *s);
 const char *server_check_starttls(struct smtp_server *s);
 bool server_apply_starttls(struct smtp_server *s);

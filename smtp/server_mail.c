@@ -1,6 +1,8 @@
 /* smtp/server_mail.c - transactions: how they end, and the commands of one: MAIL, RCPT, DATA, BDAT. */
 #include "smtp/server_impl.h"
 
+#include <inttypes.h>
+
 bool server_abandon(struct smtp_server *s)
 {
 	if (!s->open)
@@ -42,12 +44,19 @@ static const char *check_extended(struct smtp_server *s)
 	return s->command.extended && !s->mail.esmtp ? "555 5.5.4 Parameters need EHLO" : NULL;
 }
 
+static bool is_over_hold(const struct smtp_server *s)           /* RFC 4865 4 */
+{
+	return s->command.hold_for_s > s->settings->hold_max_s || s->command.hold_until_s > s->now_s + s->settings->hold_max_s;
+}
+
 const char *server_check_mail(struct smtp_server *s)
 {
 	if (s->settings->auth_required && !s->authenticated && !s->known)
 		return "530 5.7.0 Authentication required";    /* RFC 4954 6 */
 	if (server_is_over_size(s, s->command.size))
 		return server_size_refusal(s, &s->command_arena);      /* RFC 1870 6.1 (2) */
+	if (is_over_hold(s))
+		return sp_arena_printf(&s->command_arena, "501 5.5.4 Held too long: at most %" PRIu32 " seconds", s->settings->hold_max_s);
 	return check_extended(s);
 }
 
@@ -58,6 +67,11 @@ const char *server_check_rcpt(struct smtp_server *s)
 	return check_extended(s);
 }
 
+const char *server_check_data(struct smtp_server *s)
+{
+	return s->mail.binary ? "503 5.5.1 BODY=BINARYMIME needs BDAT" : NULL;          /* RFC 3030 3 */
+}
+
 const char *server_check_bdat(struct smtp_server *s)
 {
 	return s->mail.esmtp ? NULL : "503 5.5.1 BDAT needs EHLO";
@@ -65,11 +79,17 @@ const char *server_check_bdat(struct smtp_server *s)
 
 bool server_apply_mail(struct smtp_server *s)
 {
-	s->mail_arena = s->command_arena;               /* the sender stays for the transaction */
+	s->mail_arena = s->command_arena;               /* the sender, and what MAIL asks for, stay for the transaction */
 	s->command_arena = SP_ARENA_EMPTY;
-	s->sender = s->command.path;
-	s->mail.size = s->command.size;
-	s->mail.eight_bit = s->command.eight_bit;
+	const struct smtp_command *c = &s->command;
+	s->sender = c->path;
+	s->mail.size = c->size;
+	s->mail.eight_bit = c->eight_bit;
+	s->mail.binary = c->binary;
+	s->mail.wish = c->wish;
+	s->mail.hold_for_s = c->hold_for_s;
+	s->mail.hold_until_s = c->hold_until_s;
+	s->mail.by_s = c->by_s;
 	return server_want(s, SMTP_SERVER_MAIL);
 }
 
@@ -90,7 +110,7 @@ bool server_apply_bdat(struct smtp_server *s)
 		return server_fail_chunk(s, s->command.chunk, server_size_refusal(s, &s->mail_arena));
 	bool first = s->state == SERVER_RCPT;
 	if (first)
-		smtp_content_begin_chunks(&s->content, s->settings->normalise_bare_lf);
+		smtp_content_begin_chunks(&s->content, s->settings->normalise_bare_lf, s->mail.binary);
 	smtp_content_chunk(&s->content, s->command.chunk, s->command.last);
 	if (first)
 		return server_want(s, SMTP_SERVER_BEGIN);

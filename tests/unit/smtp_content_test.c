@@ -120,7 +120,7 @@ static void chunk_row(size_t row, bool normalise, size_t piece)
 	struct sp_buf out;
 	sp_buf_init(&out, 4096);
 	bool fault = false;
-	smtp_content_begin_chunks(&c, normalise);
+	smtp_content_begin_chunks(&c, normalise, false);
 	for (size_t i = 0; i < 4 && chunk_rows[row].chunks[i]; i++) {
 		struct naive_result got;
 		struct sp_str chunk = sp_str_of(chunk_rows[row].chunks[i]);

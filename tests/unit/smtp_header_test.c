@@ -71,6 +71,51 @@ static void section_rows(void **state)
 	}
 }
 
+static const struct {
+	const char *label, *header;
+	bool tls_optional, eight_bit, broken;
+} flags[] = {
+	{ "nothing of it", "Subject: TLS-Required: No\r\n\r\nTLS-Required: No\r\n", false, false, false },
+	{ "TLS-Required: No, RFC 8689 5", "TLS-Required: No\r\n\r\n", true, false, false },
+	{ "no case, blanks", "tls-required : \t nO \r\n\r\n", true, false, false },
+	{ "folded", "TLS-Required:\r\n No\r\n \r\nA: b\r\n\r\n", true, false, false },
+	{ "the last field", "A: b\r\nTLS-Required:No", true, false, false },
+	{ "Yes is no value", "TLS-Required: Yes\r\n\r\n", false, false, false },
+	{ "more than No", "TLS-Required: No way\r\n\r\n", false, false, false },
+	{ "more than No, folded", "TLS-Required: No\r\n w\r\n\r\n", false, false, false },
+	{ "Not", "TLS-Required: Not\r\n\r\n", false, false, false },
+	{ "in two pieces", "TLS-Required: N o\r\n\r\n", false, false, false },
+	{ "half of it", "TLS-Required: N\r\n\r\n", false, false, false },
+	{ "empty", "TLS-Required:\r\n\r\n", false, false, false },
+	{ "twice", "TLS-Required: No\r\nTLS-Required: No\r\n\r\n", false, false, false },
+	{ "and a contradiction", "TLS-Required: No\r\nTLS-Required: x\r\n\r\n", false, false, false },
+	{ "No of another field", "TLS-Required: \r\nX: No\r\n\r\n", false, false, false },
+	{ "8 bits", "Subject: \xc3\xb6\r\n\r\n", false, true, false },
+	{ "8 bits of the body", "Subject: o\r\n\r\n\xc3\xb6", false, false, false },
+	{ "a bare LF", "A: b\nC: d\r\n\r\n", false, false, true },
+	{ "a bare LF for the empty line", "A: b\r\n\nx", false, false, true },
+	{ "a bare CR", "A: b\rc\r\n\r\n", false, false, true },
+	{ "two CR", "A: b\r\r\n\r\n", false, false, true },
+	{ "a CR at the end", "A: b\r", false, false, true },
+	{ "a bare LF of the body", "A: b\r\n\r\nx\ny", false, false, false },
+};
+
+static void flag_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(flags); i++) {
+		struct sp_str message = sp_str_of(flags[i].header);
+		for (size_t piece = 1; piece <= message.len + 1; piece++) {
+			struct smtp_header_scan h = scan(message, piece);
+			if (h.tls_optional != flags[i].tls_optional || h.eight_bit != flags[i].eight_bit || h.broken != flags[i].broken)
+				fail_msg("%s, pieces of %zu: tls_optional %d, eight_bit %d, broken %d", flags[i].label, piece, h.tls_optional,
+				         h.eight_bit, h.broken);
+		}
+	}
+	struct smtp_header_scan h = scan(SP_STR("A: b\0\r\n\r\n"), 100);
+	assert_true(h.broken);
+}
+
 static void a_section_over_the_limit_is_told(void **state)
 {
 	(void)state;
@@ -112,6 +157,14 @@ static void received_is_folded(void **state)            /* RFC 5321 4.4 */
 	                    "Received: from client.example ([192.0.2.1])\r\n\tby relay.example.com with ESMTP id 0X3K9\r\n"
 	                    "\tfor <bob@x.org>;\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n");
 	sp_buf_reset(&out);
+	r.recipient = "j\xc3\xb6rg@x.org";                      /* RFC 6531 3.7.3 */
+	smtp_add_received(&out, &r);
+	assert_null(strstr(sp_buf_cstr(&out), "for <"));
+	sp_buf_reset(&out);
+	r.with = "UTF8SMTPS";
+	smtp_add_received(&out, &r);
+	assert_non_null(strstr(sp_buf_cstr(&out), "with UTF8SMTPS id 0X3K9\r\n\tfor <j\xc3\xb6rg@x.org>;"));
+	sp_buf_reset(&out);
 	r.recipient = NULL;
 	smtp_add_received(&out, &r);
 	assert_null(strstr(sp_buf_cstr(&out), "for <"));
@@ -144,6 +197,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(section_rows),
+		cmocka_unit_test(flag_rows),
 		cmocka_unit_test(a_section_over_the_limit_is_told),
 		cmocka_unit_test(nothing_is_taken_behind_the_end),
 		cmocka_unit_test(received_is_folded),

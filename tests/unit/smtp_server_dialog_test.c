@@ -8,13 +8,13 @@
  *   C-raw: "a\n\x00"        the client's octets, as they are
  *   C-fill: 9000 x          so many of that octet
  *   S: pattern              our next line; * stands for anything
- *   offers                  a reply to EHLO, whatever it offers
+ *   offers [+STARTTLS -AUTH]        a reply to EHLO, whatever it offers, but for what must be and must not be there
  *   hello | envelope        short for the banner and EHLO with their replies | and for MAIL FROM:<a@x.org>, RCPT TO:<b@x.org> with theirs
  *   accept rcpt 250 text    how the caller answers the next question of that kind: mail, rcpt, begin, end, login; without a text in the
  *   refuse rcpt 550 text    engine's words. What is not scripted is accepted.
  *   dismiss [now] 4.3.2 text
  *   handshake               the one that STARTTLS began is through; what the client says before is dropped
- *   E: mail a@x size=5 8bit | rcpt b@x | begin | end "content" | abandon | starttls | login PLAIN name [as other] password | close
+ *   E: mail a@x size=5 8bit .. | rcpt b@x | begin | end "content" | abandon | starttls | login PLAIN name [as other] password | close
  *                           what the caller was asked or told. mail, rcpt and begin may be passed over; the others may not
  * We may say nothing that no S: line names, nor end, abandon, starttls, login or close without an E: line. */
 #include "smtp/server.h"
@@ -30,6 +30,7 @@
 
 #define ANSWERS 32
 #define EVENTS 64
+#define NOW_S 1795356189        /* 2026-11-22T14:03:09Z */
 
 enum mode { SEGMENTS, LINES, OCTETS, MODES };
 
@@ -136,10 +137,40 @@ static char *mail_event(const struct smtp_server *s)
 	const struct smtp_server_mail *m = smtp_server_mail(s);
 	struct sp_buf b;
 	sp_buf_init(&b, 1024);
-	sp_buf_printf(&b, "mail %s", smtp_server_sender(s)->text);
+	sp_buf_adds(&b, "mail ");
+	add_escaped(&b, sp_str_of(smtp_server_sender(s)->text));
 	if (m->size > 0)
 		sp_buf_printf(&b, " size=%" PRIu64, m->size);
-	sp_buf_printf(&b, "%s%s", m->eight_bit ? " 8bit" : "", m->esmtp ? "" : " helo");
+	sp_buf_printf(&b, "%s%s%s", m->eight_bit ? " 8bit" : "", m->binary ? " binary" : "", m->esmtp ? "" : " helo");
+	const struct sp_mail_wish *w = &m->wish;
+	if (w->ret != SP_RET_UNSAID)
+		sp_buf_printf(&b, " ret=%s", w->ret == SP_RET_FULL ? "full" : "hdrs");
+	if (w->envid)
+		sp_buf_printf(&b, " envid=%s", w->envid);
+	if (w->priority != 0)
+		sp_buf_printf(&b, " priority=%d", w->priority);
+	if (w->by != SP_BY_NONE)
+		sp_buf_printf(&b, " by=%" PRId64 "%s%s", m->by_s, w->by == SP_BY_RETURN ? "R" : "N", w->by_trace ? "T" : "");
+	if (m->hold_for_s > 0 || m->hold_until_s > 0)
+		sp_buf_printf(&b, " hold=%" PRIu64 ",%" PRId64, m->hold_for_s, m->hold_until_s);
+	sp_buf_printf(&b, "%s%s", w->utf8 ? " utf8" : "", w->require_tls ? " requiretls" : "");
+	return sp_buf_take(&b);
+}
+
+static char *rcpt_event(const struct smtp_server *s)
+{
+	const struct sp_rcpt_wish *w = smtp_server_recipient_wish(s);
+	struct sp_buf b;
+	sp_buf_init(&b, 2048);
+	sp_buf_adds(&b, "rcpt ");
+	add_escaped(&b, sp_str_of(smtp_server_recipient(s)->text));
+	if (w->notify)
+		sp_buf_printf(&b, " notify=%s%s%s%s", w->notify & SP_NOTIFY_SUCCESS ? "s" : "", w->notify & SP_NOTIFY_FAILURE ? "f" : "",
+		              w->notify & SP_NOTIFY_DELAY ? "d" : "", w->notify & SP_NOTIFY_NEVER ? "never" : "");
+	if (w->orcpt) {
+		sp_buf_adds(&b, " orcpt=");
+		add_escaped(&b, sp_str_of(w->orcpt));
+	}
 	return sp_buf_take(&b);
 }
 
@@ -196,7 +227,7 @@ static void handle(struct play *p, enum smtp_server_want want)
 		answer(p, "mail");
 		break;
 	case SMTP_SERVER_RCPT:
-		note(p, text_event("rcpt ", sp_str_of(smtp_server_recipient(s)->text)));
+		note(p, rcpt_event(s));
 		answer(p, "rcpt");
 		break;
 	case SMTP_SERVER_BEGIN:
@@ -305,6 +336,7 @@ static void start(struct play *p)
 	if (p->server)
 		return;
 	p->server = smtp_server_new(&p->settings);
+	smtp_server_set_now(p->server, NOW_S);
 	smtp_server_greet(p->server);
 	feed(p, SP_STR(""));
 }
@@ -383,10 +415,25 @@ static void do_lines(struct play *p, const char *const *lines)
 		do_line(p, sp_str_of(*lines));
 }
 
-/* The lines of an EHLO reply, whatever is offered. */
-static void pass_over_offers(struct play *p)
+/* True if an EHLO reply in `said` has a line that begins with `keyword`. */
+static bool is_offered(const struct play *p, struct sp_str keyword)
+{
+	struct sp_str said = sp_buf_str(&p->said), line;
+	while (sp_take_line(&said, &line))
+		if (line.len > 4 && sp_str_starts(sp_str_from(line, 4), keyword))
+			return true;
+	return false;
+}
+
+/* The lines of an EHLO reply. */
+static void pass_over_offers(struct play *p, struct sp_str args)
 {
 	flush(p);
+	while (args.len > 0) {
+		struct sp_str word = sp_take_until(&args, ' ');
+		if (is_offered(p, sp_str_from(word, 1)) != (word.p[0] == '+'))
+			wrong(p, "%.*s does not hold in %.*s", SP_STR_ARG(word), SP_STR_ARG(sp_buf_str(&p->said)));
+	}
 	while (sp_buf_str(&p->said).len > 4 && p->said.p[3] == '-')
 		expect_line(p, SP_STR("250-*"));
 	expect_line(p, SP_STR("250 *"));
@@ -397,7 +444,7 @@ static void do_hello(struct play *p)
 	flush(p);
 	expect_line(p, SP_STR("220 *"));
 	sp_buf_adds(&p->heard, "EHLO client.example\r\n");
-	pass_over_offers(p);
+	pass_over_offers(p, SP_STR(""));
 }
 
 static void do_handshake(struct play *p)
@@ -430,8 +477,9 @@ static void do_line(struct play *p, struct sp_str s)
 		do_hello(p);
 	} else if (sp_str_eq(s, SP_STR("envelope"))) {
 		do_lines(p, envelope);
-	} else if (sp_str_eq(s, SP_STR("offers"))) {
-		pass_over_offers(p);
+	} else if (sp_take_prefix(&s, SP_STR("offers"))) {
+		sp_take_blanks(&s);
+		pass_over_offers(p, s);
 	} else if (sp_str_eq(s, SP_STR("handshake"))) {
 		do_handshake(p);
 	} else {
