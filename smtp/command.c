@@ -233,6 +233,9 @@ const char *smtp_command_parse(struct sp_str line, const struct smtp_command_ter
 		return NULL;
 	case SMTP_VERB_AUTH:
 		return parse_auth(rest, out);
+	case SMTP_VERB_XCLIENT:
+		out->argument = rest;
+		return rest.len > 0 ? NULL : "501 5.5.4 Say XCLIENT ATTRIBUTE=value";
 	case SMTP_VERB_EXPN:
 		return "502 5.5.1 Not offered here";                    /* RFC 5321 4.2.4 */
 	case SMTP_VERB_HTTP:

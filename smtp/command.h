@@ -22,6 +22,7 @@
 	X(QUIT, "QUIT") \
 	X(STARTTLS, "STARTTLS") \
 	X(AUTH, "AUTH") \
+	X(XCLIENT, "XCLIENT") \
 	X(EXPN, "EXPN")         /* known, and never offered */
 
 enum smtp_verb {
@@ -43,7 +44,8 @@ struct smtp_command_terms {
 
 struct smtp_command {
 	enum smtp_verb verb;
-	struct sp_str argument;         /* of HELO and EHLO: the name; of AUTH: the mechanism; lent from the line */
+	struct sp_str argument;         /* of HELO and EHLO: the name; of AUTH: the mechanism; of XCLIENT: all that stands behind it;
+	                                 * lent from the line */
 	struct sp_str initial;          /* of AUTH: the initial response; p is NULL when there is none; lent from the line */
 	struct smtp_address path;       /* of MAIL and RCPT; text "" is the null path, "postmaster" may stand without a domain */
 	uint64_t size;                  /* of MAIL: SIZE=, 0 when not told */

@@ -58,7 +58,8 @@ bool server_want(struct smtp_server *s, enum smtp_server_want w)
 
 static bool is_question(enum smtp_server_want w)
 {
-	return w == SMTP_SERVER_MAIL || w == SMTP_SERVER_RCPT || w == SMTP_SERVER_BEGIN || w == SMTP_SERVER_END || w == SMTP_SERVER_LOGIN;
+	return w == SMTP_SERVER_MAIL || w == SMTP_SERVER_RCPT || w == SMTP_SERVER_BEGIN || w == SMTP_SERVER_END || w == SMTP_SERVER_LOGIN ||
+	       w == SMTP_SERVER_XCLIENT;
 }
 
 /* ---- replies ---- */
@@ -128,6 +129,11 @@ static bool offers_auth(const struct smtp_server *s)
 	return s->settings->auth;
 }
 
+static bool offers_xclient(const struct smtp_server *s)
+{
+	return s->settings->xclient;
+}
+
 #define IN(name) (1u << SERVER_##name)
 #define ALWAYS (IN(START) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(CHUNKS))       /* RFC 5321 4.1.4 */
 
@@ -150,13 +156,15 @@ static const struct command_row {
 	[SMTP_VERB_HELP] = { ALWAYS, false, NULL, NULL, apply_help },
 	[SMTP_VERB_QUIT] = { ALWAYS, true, NULL, NULL, apply_quit },
 	[SMTP_VERB_AUTH] = { IN(READY), false, offers_auth, server_check_auth, server_apply_auth },
+	[SMTP_VERB_XCLIENT] = { IN(START) | IN(READY), false, offers_xclient, server_check_xclient, server_apply_xclient },
 	[SMTP_VERB_STARTTLS] = { IN(READY), true, offers_starttls, server_check_starttls, server_apply_starttls },
 };
 
 static const char *unwelcome(const struct smtp_server *s)
 {
 	enum smtp_verb v = s->command.verb;
-	bool nested = (v == SMTP_VERB_MAIL && s->state != SERVER_CHUNKS) || v == SMTP_VERB_STARTTLS || v == SMTP_VERB_AUTH;
+	bool nested = (v == SMTP_VERB_MAIL && s->state != SERVER_CHUNKS) || v == SMTP_VERB_STARTTLS || v == SMTP_VERB_AUTH ||
+	              v == SMTP_VERB_XCLIENT;
 	bool transaction = s->state != SERVER_START && s->state != SERVER_READY;
 	return nested && transaction ? "503 5.5.1 A transaction is under way: end it, or say RSET" : states[s->state].unwelcome;
 }
@@ -341,6 +349,22 @@ static void accept_begin(struct smtp_server *s, const char *reply)
 	server_enter(s, SERVER_DATA);
 }
 
+static void accept_login(struct smtp_server *s, const char *reply)
+{
+	s->authenticated = true;
+	server_end_auth(s);
+	server_say(s, reply ? reply : "235 2.7.0 Authentication successful");
+	server_enter(s, SERVER_READY);
+}
+
+/* XCLIENT_README: back to the greeting; TLS stays as it is. */
+static void accept_xclient(struct smtp_server *s)
+{
+	s->authenticated = s->known = false;
+	server_forget_client(s);
+	smtp_server_greet(s);
+}
+
 void smtp_server_accept(struct smtp_server *s, const char *reply)
 {
 	enum smtp_server_want asked = s->want;
@@ -357,10 +381,9 @@ void smtp_server_accept(struct smtp_server *s, const char *reply)
 	} else if (asked == SMTP_SERVER_BEGIN) {
 		accept_begin(s, reply);
 	} else if (asked == SMTP_SERVER_LOGIN) {
-		s->authenticated = true;
-		server_end_auth(s);
-		server_say(s, reply ? reply : "235 2.7.0 Authentication successful");
-		server_enter(s, SERVER_READY);
+		accept_login(s, reply);
+	} else if (asked == SMTP_SERVER_XCLIENT) {
+		accept_xclient(s);
 	} else {
 		server_say(s, reply ? reply : "250 2.0.0 Ok");
 		s->errors = 0;
@@ -376,14 +399,14 @@ void smtp_server_refuse(struct smtp_server *s, const char *reply)
 	if (reply == NULL)
 		reply = asked == SMTP_SERVER_LOGIN ? "535 5.7.8 Authentication credentials invalid" : "451 4.3.0 Not now: try again later";
 	s->open &= asked == SMTP_SERVER_RCPT;
-	server_end_auth(s);
 	if (sp_str_starts(sp_str_of(reply), SP_STR("421"))) {
 		server_leave(s, reply);                        /* RFC 5321 3.8 */
 	} else if (asked == SMTP_SERVER_BEGIN && !s->content.dots) {
 		server_drop_chunk(s, s->command.chunk, sp_arena_strdup(&s->mail_arena, reply), SERVER_READY);
 	} else {
 		server_say(s, reply);
-		if (asked != SMTP_SERVER_RCPT)
+		server_end_auth(s);
+		if (asked != SMTP_SERVER_RCPT && asked != SMTP_SERVER_XCLIENT)
 			server_end_mail(s);             /* back to READY */
 	}
 }

@@ -107,7 +107,8 @@ struct smtp_server_login {              /* lent until the answer; wiped then */
 /* At LOGIN. What of it stood in the input is the caller's to overwrite. Accepted: 235 2.7.0. Refused: 535 5.7.8 unless the reply says otherwise (454 4.7.0 when it could not be looked up). */
 const struct smtp_server_login *smtp_server_login(const struct smtp_server *s);
 
-/* At XCLIENT (Postfix's XCLIENT_README). NULL: not said; "": said to be unavailable. Printable. */
+/* At XCLIENT (Postfix's XCLIENT_README). NULL: not said now, maybe by an XCLIENT before; "": said to be unavailable. Printable, at most 255 octets;
+ * addresses and ports are such, without "IPV6:". Accepting takes no reply: the greeting is it, and the client is neither authenticated nor known. */
 struct smtp_server_xclient { const char *name, *addr, *port, *helo, *login, *proto, *destaddr, *destport; };
 const struct smtp_server_xclient *smtp_server_xclient(const struct smtp_server *s);
 const struct smtp_server_mail *smtp_server_mail(const struct smtp_server *s);

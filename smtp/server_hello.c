@@ -26,6 +26,8 @@ static void add_offers(struct smtp_server *s)
 		sp_buf_adds(out, "250-REQUIRETLS\r\n");
 	if (set->starttls && !s->tls)                   /* RFC 3207 4.2: not offered under TLS */
 		sp_buf_adds(out, "250-STARTTLS\r\n");
+	if (set->xclient)
+		sp_buf_adds(out, "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n");
 	if (server_offers_auth(s))
 		sp_buf_adds(out, "250-AUTH PLAIN LOGIN\r\n");
 	sp_buf_printf(out, "250 LIMITS RCPTMAX=%u\r\n", set->recipients);
@@ -43,8 +45,7 @@ bool server_apply_hello(struct smtp_server *s)
 	return server_reset(s);
 }
 
-/* The client has said nothing, as far as we are concerned. Not in a transaction. */
-static void forget_client(struct smtp_server *s)
+void server_forget_client(struct smtp_server *s)
 {
 	free(s->helo);
 	s->helo = NULL;
@@ -83,5 +84,5 @@ void smtp_server_tls_done(struct smtp_server *s)
 	s->tls = true;
 	smtp_line_reader_clear(&s->lines);              /* RFC 3207 4.2: nothing that came in clear survives */
 	smtp_line_reader_init(&s->lines, s->settings->normalise_bare_lf);
-	forget_client(s);
+	server_forget_client(s);
 }

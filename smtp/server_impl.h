@@ -10,9 +10,9 @@
 /*  START -> READY -> MAIL -> RCPT -> DATA -> READY              EHLO, HELO: any of the first five -> READY
  *                            RCPT -> CHUNK -> CHUNKS -> CHUNK .. -> READY
  *  a BDAT that is refused -> DROP -> where it was, or READY if the message failed by it
- *  READY -> HANDSHAKE -> START (STARTTLS)        READY -> AUTH -> READY
+ *  READY -> HANDSHAKE -> START (STARTTLS)        READY -> AUTH -> READY          START, READY -> START (XCLIENT)
  *  any -> CLOSED (QUIT, 421): what is sent after that is not looked at
- *  The caller is asked in READY (MAIL), MAIL and RCPT (RCPT), RCPT (BEGIN), DATA and CHUNK (END), AUTH (LOGIN); `want` holds the question
+ *  The caller is asked in READY (MAIL), MAIL and RCPT (RCPT), RCPT (BEGIN), DATA and CHUNK (END), AUTH (LOGIN), START and READY (XCLIENT); `want` holds the question
  *  until the answer moves us on. What holds where is in holds().
  *  A handler takes octets from `in`. True: go round again; false: return s->want. */
 #define SERVER_STATES(X) /* state  handler  what a command that is unwelcome there is told */ \
@@ -47,6 +47,7 @@ struct smtp_server {
 	bool authenticated;
 	bool known;                     /* to the caller, without AUTH */
 	struct server_auth *auth;       /* in AUTH: the exchange; else NULL */
+	const struct smtp_server_xclient *xclient;      /* of the command being worked on; in `command_arena` */
 	char *goodbye;                  /* dismissed: the 421 to come */
 	bool leave_now;
 
@@ -103,6 +104,12 @@ bool server_apply_hello(struct smtp_server *s);
 const char *server_check_starttls(struct smtp_server *s);
 bool server_apply_starttls(struct smtp_server *s);
 bool server_on_handshake(struct smtp_server *s, struct sp_str *in);
+
+void server_forget_client(struct smtp_server *s);                       /* it has said nothing, as far as we are concerned; not in a transaction */
+
+/* ---- server_xclient.c ---- */
+const char *server_check_xclient(struct smtp_server *s);
+bool server_apply_xclient(struct smtp_server *s);
 
 /* ---- server_auth.c ---- */
 bool server_offers_auth(const struct smtp_server *s);                   /* as things stand */

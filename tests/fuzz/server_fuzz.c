@@ -110,6 +110,14 @@ static void login(struct session *s)
 	s->known |= answer(s, "454 4.7.0 Later");
 }
 
+static void xclient(struct session *s)
+{
+	const struct smtp_server_xclient *x = smtp_server_xclient(s->server);
+	sp_assert(!s->open && s->settings.xclient);
+	sp_buf_printf(&s->asked, "[xclient %s %s %s]", x->name ? x->name : "-", x->addr ? x->addr : "-", x->port ? x->port : "-");
+	s->known &= !answer(s, "550 5.7.0 No");
+}
+
 static void handle(struct session *s, enum smtp_server_want want)
 {
 	switch (want) {
@@ -146,6 +154,8 @@ static void handle(struct session *s, enum smtp_server_want want)
 		s->open = false;
 		break;
 	case SMTP_SERVER_XCLIENT:
+		xclient(s);
+		break;
 	case SMTP_SERVER_CLOSE:
 		sp_assert(!s->open);
 		s->closed = true;
@@ -212,7 +222,7 @@ static void run(struct session *s, struct sp_str all, uint8_t flavour, uint8_t o
 	s->settings = (struct smtp_server_settings){
 		.hostname = "relay.example.com", .message_size = 2000, .recipients = 3, .errors = flavour & 2 ? 3 : 20, .normalise_bare_lf = flavour & 1,
 		.tls = offers & 1, .starttls = offers & 2, .tls_required = offers & 4, .auth = offers & 8, .auth_required = offers & 16,
-		.hold_max_s = offers & 32 ? 3600 : 0,
+		.hold_max_s = offers & 32 ? 3600 : 0, .xclient = offers & 64,
 	};
 	s->server = smtp_server_new(&s->settings);
 	smtp_server_set_now(s->server, NOW_S);

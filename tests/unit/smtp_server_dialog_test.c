@@ -10,13 +10,14 @@
  *   S: pattern              our next line; * stands for anything
  *   offers [+STARTTLS -AUTH]        a reply to EHLO, whatever it offers, but for what must be and must not be there
  *   hello | envelope        short for the banner and EHLO with their replies | and for MAIL FROM:<a@x.org>, RCPT TO:<b@x.org> with theirs
- *   accept rcpt 250 text    how the caller answers the next question of that kind: mail, rcpt, begin, end, login; without a text in the
+ *   accept rcpt 250 text    how the caller answers the next question of that kind: mail, rcpt, begin, end, login, xclient; without a text in the
  *   refuse rcpt 550 text    engine's words. What is not scripted is accepted.
  *   dismiss [now] 4.3.2 text
  *   handshake               the one that STARTTLS began is through; what the client says before is dropped
- *   E: mail a@x size=5 8bit .. | rcpt b@x | begin | end "content" | abandon | starttls | login PLAIN name [as other] password | close
+ *   E: mail a@x size=5 8bit .. | rcpt b@x | begin | end "content" | abandon | starttls | login PLAIN name [as other] password |
+ *                           xclient name=a addr=b .. | close
  *                           what the caller was asked or told. mail, rcpt and begin may be passed over; the others may not
- * We may say nothing that no S: line names, nor end, abandon, starttls, login or close without an E: line. */
+ * We may say nothing that no S: line names, nor end, abandon, starttls, login, xclient or close without an E: line. */
 #include "smtp/server.h"
 
 #include <glob.h>
@@ -194,6 +195,22 @@ static char *login_event(const struct smtp_server *s)
 	return sp_buf_take(&b);
 }
 
+static char *xclient_event(const struct smtp_server *s)
+{
+	const struct smtp_server_xclient *x = smtp_server_xclient(s);
+	const struct { const char *name, *value; } said[] = {
+		{ "name", x->name }, { "addr", x->addr }, { "port", x->port }, { "proto", x->proto }, { "helo", x->helo }, { "login", x->login },
+		{ "destaddr", x->destaddr }, { "destport", x->destport },
+	};
+	struct sp_buf b;
+	sp_buf_init(&b, 8192);
+	sp_buf_adds(&b, "xclient");
+	for (size_t i = 0; i < SP_COUNT(said); i++)
+		if (said[i].value)
+			sp_buf_printf(&b, " %s=%s", said[i].name, said[i].value);
+	return sp_buf_take(&b);
+}
+
 static void answer(struct play *p, const char *kind)
 {
 	for (size_t i = 0; i < p->answer_count; i++) {
@@ -260,6 +277,9 @@ static void handle(struct play *p, enum smtp_server_want want)
 		answer(p, "login");
 		break;
 	case SMTP_SERVER_XCLIENT:
+		note(p, xclient_event(s));
+		answer(p, "xclient");
+		break;
 	case SMTP_SERVER_READ:
 		break;
 	}
@@ -378,6 +398,7 @@ static void expect_line(struct play *p, struct sp_str want)
 static bool may_pass_over(const char *event)
 {
 	return !(strncmp(event, "end", 3) == 0 || strcmp(event, "abandon") == 0 || strcmp(event, "starttls") == 0 || strncmp(event, "login", 5) == 0 ||
+	         strncmp(event, "xclient", 7) == 0 ||
 	         strcmp(event, "close") == 0);
 }
 

@@ -238,6 +238,131 @@ static void a_reply_cannot_break_its_line(void **state)
 	smtp_server_free(s);
 }
 
+static void received_says_how_it_came(void **state)             /* RFC 3848, RFC 6531 4.3 */
+{
+	(void)state;
+	static const struct { bool tls; const char *before, *mail, *with; } rows[] = {
+		{ false, "HELO c\r\n", "MAIL FROM:<>\r\n", "SMTP" },
+		{ false, "EHLO c\r\n", "MAIL FROM:<>\r\n", "ESMTP" },
+		{ false, "EHLO c\r\n", "MAIL FROM:<> SMTPUTF8\r\n", "UTF8SMTP" },
+		{ true, "EHLO c\r\n", "MAIL FROM:<>\r\n", "ESMTPS" },
+		{ true, "EHLO c\r\n", "MAIL FROM:<> SMTPUTF8\r\n", "UTF8SMTPS" },
+		{ true, "EHLO c\r\nAUTH PLAIN AGEAYg==\r\n", "MAIL FROM:<>\r\n", "ESMTPSA" },
+		{ true, "EHLO c\r\nAUTH PLAIN AGEAYg==\r\n", "MAIL FROM:<> SMTPUTF8\r\n", "UTF8SMTPSA" },
+	};
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		struct smtp_server_settings set = settings;
+		set.tls = rows[i].tls;
+		set.auth = true;
+		struct smtp_server *s = smtp_server_new(&set);
+		if (say(s, rows[i].before) == SMTP_SERVER_LOGIN)
+			smtp_server_accept(s, NULL);
+		say(s, rows[i].mail);
+		assert_string_equal(smtp_server_with(s), rows[i].with);
+		smtp_server_free(s);
+	}
+}
+
+static void a_known_client_need_not_authenticate(void **state)
+{
+	(void)state;
+	struct smtp_server_settings set = settings;
+	set.tls = set.auth = set.auth_required = true;
+	struct smtp_server *s = smtp_server_new(&set);
+	smtp_server_set_known(s);
+	say(s, "EHLO c\r\nMAIL FROM:<a@x.org>\r\n");
+	assert_true(smtp_server_in_transaction(s));
+	smtp_server_free(s);
+}
+
+/* The handshake failed, or the server goes down meanwhile: nothing is said in clear to a client that waits for TLS. */
+static void a_handshake_that_came_to_nothing_ends_in_silence(void **state)
+{
+	(void)state;
+	struct smtp_server_settings set = settings;
+	set.starttls = true;
+	for (int dismissed = 0; dismissed < 2; dismissed++) {
+		struct smtp_server *s = smtp_server_new(&set);
+		assert_int_equal(say(s, "EHLO c\r\nSTARTTLS\r\n"), SMTP_SERVER_STARTTLS);
+		send_output(s);
+		if (dismissed)
+			smtp_server_dismiss(s, "4.3.2 Bye", true);
+		struct sp_str in = SP_STR("EHLO evil\r\n");
+		assert_int_equal(smtp_server_next(s, &in), SMTP_SERVER_CLOSE);
+		assert_int_equal(smtp_server_output(s)->len, 0);
+		smtp_server_free(s);
+	}
+}
+
+/* ---- passwords ---- */
+
+#define PASSWORD "correct-horse-battery-staple"
+#define PLAIN_RESPONSE "AGFwcDEAY29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ=="
+
+#ifndef __SANITIZE_ADDRESS__
+void __libc_free(void *p);
+void free(void *p);
+
+static bool watch_freed;
+static unsigned left_behind;
+
+/* In place of the library's: is there a password in what is given back? */
+void free(void *p)
+{
+	size_t len = watch_freed && p ? malloc_usable_size(p) : 0;
+	left_behind += len > 0 && (memmem(p, len, PASSWORD, strlen(PASSWORD)) || memmem(p, len, PLAIN_RESPONSE + 8, 30));
+	__libc_free(p);
+}
+
+static void talk(struct smtp_server *s, const char *text, size_t piece)
+{
+	for (struct sp_str rest = sp_str_of(text); rest.len > 0; rest = sp_str_from(rest, sp_min(piece, rest.len))) {
+		struct sp_str in = sp_str_make(rest.p, sp_min(piece, rest.len));
+		if (run(s, &in) != SMTP_SERVER_LOGIN)
+			continue;
+		assert_int_equal(smtp_server_login(s)->password.len, strlen(PASSWORD));
+		assert_memory_equal(smtp_server_login(s)->password.p, PASSWORD, strlen(PASSWORD));
+		smtp_server_refuse(s, NULL);
+		run(s, &in);
+	}
+}
+
+/* Whatever pieces it comes in, whether it is right, wrong, malformed or in clear: memory that is given back holds no password. */
+static void passwords_are_wiped(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {
+		"EHLO c\r\nAUTH PLAIN " PLAIN_RESPONSE "\r\nNOOP\r\n",
+		"EHLO c\r\nAUTH PLAIN\r\n" PLAIN_RESPONSE "\r\nNOOP\r\n",
+		"EHLO c\r\nAUTH LOGIN YXBwMQ==\r\nY29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ==\r\nNOOP\r\n",
+		"EHLO c\r\nAUTH PLAIN " PLAIN_RESPONSE "!\r\nNOOP\r\n",
+		"EHLO c\r\nAUTH PLAIN x" PLAIN_RESPONSE " y\r\n",
+		"EHLO c\r\nAUTH PLAIN\r\n" PLAIN_RESPONSE,
+	};
+	for (size_t i = 0; i < SP_COUNT(texts); i++) {
+		for (int tls = 0; tls < 2; tls++) {
+			for (size_t piece = 1; piece < 90; piece++) {
+				struct smtp_server_settings set = settings;
+				set.auth = true;
+				set.tls = tls;
+				left_behind = 0;
+				watch_freed = true;
+				struct smtp_server *s = smtp_server_new(&set);
+				talk(s, texts[i], piece);
+				smtp_server_free(s);
+				watch_freed = false;
+				if (left_behind > 0)
+					fail_msg("row %zu, tls %d, pieces of %zu: %u times", i, tls, piece, left_behind);
+			}
+		}
+	}
+	watch_freed = true;                             /* the watch works */
+	free(sp_strdup(PASSWORD));
+	watch_freed = false;
+	assert_int_equal(left_behind, 1);
+}
+#endif
+
 static void freed_at_any_point_nothing_leaks(void **state)
 {
 	(void)state;
@@ -261,6 +386,12 @@ int main(void)
 		cmocka_unit_test(a_dismissal_waits_for_the_stored_message),
 		cmocka_unit_test(a_busy_banner_closes),
 		cmocka_unit_test(a_reply_cannot_break_its_line),
+		cmocka_unit_test(received_says_how_it_came),
+		cmocka_unit_test(a_known_client_need_not_authenticate),
+		cmocka_unit_test(a_handshake_that_came_to_nothing_ends_in_silence),
+#ifndef __SANITIZE_ADDRESS__
+		cmocka_unit_test(passwords_are_wiped),
+#endif
 		cmocka_unit_test(freed_at_any_point_nothing_leaks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
