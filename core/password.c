@@ -29,6 +29,8 @@ bool core_password_hash_ok(const char *hash, struct sp_fail *why)
 	int known = crypt_checksalt(hash);
 	if (known == CRYPT_SALT_INVALID)
 		sp_fail_set(why, SP_FAIL_STORE, "it is no password hash of crypt(3)");
+	else if (m == SP_COUNT(methods) && hash[0] != '$')             /* any two letters are a salt of DES */
+		sp_fail_set(why, SP_FAIL_STORE, "it is no password hash of crypt(3), or one of DES, which is too weak to keep");
 	else if (m == SP_COUNT(methods))
 		sp_fail_set(why, SP_FAIL_STORE, "this kind of password hash is too weak to keep");
 	else if (known == CRYPT_SALT_METHOD_DISABLED)

@@ -13,6 +13,7 @@ int cmd_config(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_report(int argc, char **argv);          /* its verbs: cmd_report.h */
 int cmd_dkim(int argc, char **argv);
+int cmd_user(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_healthcheck(int argc, char **argv);
 

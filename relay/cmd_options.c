@@ -19,7 +19,7 @@ static void list_options(const struct cmd_option *own, struct option list[SHARED
 	list[n++] = (struct option){ "json", no_argument, NULL, 'j' };
 	for (int i = 0; own[i].name; i++) {
 		sp_assert(i < CMD_OPTIONS_OWN_MAX);
-		list[n++] = (struct option){ own[i].name, required_argument, NULL, OWN + i };
+		list[n++] = (struct option){ own[i].name, own[i].text ? required_argument : no_argument, NULL, OWN + i };
 	}
 	list[n] = (struct option){ 0 };
 }
@@ -43,8 +43,10 @@ bool cmd_options_with(int argc, char **argv, const char *help, bool has_json, co
 		}
 		if (o == 'c')
 			out->config = optarg;
-		else if (o >= OWN)
+		else if (o >= OWN && own[o - OWN].text)
 			*own[o - OWN].text = optarg;
+		else if (o >= OWN)
+			*own[o - OWN].given = true;
 		out->json = out->json || o == 'j';
 	}
 	return true;

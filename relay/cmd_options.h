@@ -12,8 +12,9 @@ struct cmd_options {
  * *status is the exit status. `has_json`: false where --json is wrong usage. */
 bool cmd_options(int argc, char **argv, const char *help, bool has_json, struct cmd_options *out, int *status);
 
-struct cmd_option {                     /* --NAME TEXT; a row without a name is the last one */
+struct cmd_option {                     /* --NAME TEXT, or --NAME where `text` is NULL; a row without a name is the last one */
 	const char *name, **text;       /* *text: lent by argv; not touched where the option is not given */
+	bool *given;                    /* set true; only without `text` */
 };
 #define CMD_OPTIONS_OWN_MAX 8
 /* The same for a subcommand that has options of its own, too. */

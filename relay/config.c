@@ -340,7 +340,8 @@ struct config *config_parse(struct sp_str text, const char *name, struct sp_buf 
 	return NULL;
 }
 
-struct config *config_load(const char *path, struct sp_buf *problems)
+/* The whole file, or NULL with its problem. */
+static char *read_text(const char *path, size_t *len, struct sp_buf *problems)
 {
 	FILE *f = fopen(path, "re");
 	if (f == NULL) {
@@ -348,17 +349,49 @@ struct config *config_load(const char *path, struct sp_buf *problems)
 		return NULL;
 	}
 	char *text = sp_alloc(FILE_MAX_OCTETS + 1);
-	size_t len = fread(text, 1, FILE_MAX_OCTETS + 1, f);
-	struct config *c = NULL;
+	*len = fread(text, 1, FILE_MAX_OCTETS + 1, f);
+	bool whole = !ferror(f) && *len <= FILE_MAX_OCTETS;
 	if (ferror(f))
 		sp_buf_printf(problems, "%s: cannot be read: %s\n", path, strerror(errno));
-	else if (len > FILE_MAX_OCTETS)
+	else if (!whole)
 		sp_buf_printf(problems, "%s: larger than 16 MiB; is this the right file?\n", path);
-	else
-		c = config_parse(sp_str_make(text, len), path, problems);
-	free(text);
 	fclose(f);
+	if (whole)
+		return text;
+	free(text);
+	return NULL;
+}
+
+struct config *config_load(const char *path, struct sp_buf *problems)
+{
+	size_t len;
+	char *text = read_text(path, &len, problems);
+	struct config *c = text ? config_parse(sp_str_make(text, len), path, problems) : NULL;
+	free(text);
 	return c;
+}
+
+struct config *config_glance(const char *path, struct sp_buf *problems)
+{
+	size_t len;
+	yaml_document_t doc;
+	char *text = read_text(path, &len, problems);
+	if (text == NULL || !load_document(sp_str_make(text, len), path, &doc, problems)) {
+		free(text);
+		return NULL;
+	}
+	struct sp_buf untold;
+	sp_buf_init(&untold, 0);
+	struct conf_reader r = { .c = config_new(sp_str_make(text, len), path), .doc = &doc, .name = path, .problems = &untold,
+	                         .rows = sp_alloc_array(conf_row_count, sizeof(*r.rows)) };
+	yaml_node_t *top = yaml_document_get_root_node(&doc);
+	if (top)
+		read_mapping(&r, top, "");
+	yaml_document_delete(&doc);
+	sp_buf_clear(&untold);
+	free(r.rows);
+	free(text);
+	return r.c;
 }
 
 struct config *config_reread(const struct config *c, struct sp_buf *problems)

@@ -170,6 +170,9 @@ bool config_files_changed(const struct config *c);
 
 /* Loads and checks `path`. NULL when anything is wrong; then `problems` has one line a problem: "path:line: what, and what to do\n". */
 SP_NODISCARD struct config *config_load(const char *path, struct sp_buf *problems);
+/* What of `path` can be read, each key for itself, unchecked against the others and without the files it names: for commands that make one of these files. Not
+ * for a relay. NULL with the problem where it is no YAML or cannot be read. */
+SP_NODISCARD struct config *config_glance(const char *path, struct sp_buf *problems);
 /* The same from text; `name` stands for the file in the problems. */
 SP_NODISCARD struct config *config_parse(struct sp_str text, const char *name, struct sp_buf *problems);
 struct config *config_ref(struct config *c);

@@ -17,6 +17,7 @@ static const struct {
 	{ "policy",      "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
 	{ "report",      "send TLS reports (RFC 8460); show, read and check them", cmd_report },
 	{ "dkim",        "make a key that signs mail and reports, print its DNS record", cmd_dkim },
+	{ "user",        "who may log in, with which password, and send as whom",  cmd_user },
 	{ "status",      "what the running relay has done and has",                cmd_status },
 	{ "healthcheck", "is the running relay well? for containers",              cmd_healthcheck },
 };
