@@ -282,6 +282,7 @@ static int serve(struct run *r)
 	r->relay.clients = clients_new();
 	r->relay.logins = logins_new();
 	r->relay.pace = pace_new();
+	r->relay.rates = rates_new();
 	r->relay.main_mailbox = core_mailbox_open(r->loop);
 	r->watch = core_timer_new(r->loop, on_watch, r);
 	r->term = core_signal_open(r->loop, SIGTERM, on_stop_signal, r);
@@ -307,6 +308,7 @@ static int serve(struct run *r)
 	clients_free(r->relay.clients);
 	logins_free(r->relay.logins);
 	pace_free(r->relay.pace);
+	rates_free(r->relay.rates);
 	queue_store_close(r->relay.store);
 	return status;
 }

@@ -7,6 +7,7 @@
 #include "relay/clients.h"
 #include "relay/config.h"
 #include "relay/pace.h"
+#include "relay/rate.h"
 
 #include <stdatomic.h>
 
@@ -23,6 +24,7 @@ struct relay {
 	struct clients *clients;                /* client sessions by address */
 	struct logins *logins;                  /* what all shards know of log-ins (relay/login.h) */
 	struct pace *pace;                      /* outbound sessions by address */
+	struct rates *rates;                    /* messages by next hop */
 	atomic_uint connections;                /* client sessions on all shards */
 	atomic_uint fetches;                    /* policy fetches under way on all shards, but for */
 	atomic_uint slow_fetches;               /* those that take long */

@@ -252,6 +252,17 @@ const char *route_label(const char *destination, struct sp_arena *arena)
 	return sp_arena_printf(arena, "%.*s (%s)", (int)hop, destination, words + 2);
 }
 
+const char *route_hop(const char *destination, struct sp_arena *arena)
+{
+	struct sp_str s = sp_str_of(destination), account = SP_STR("/as=");
+	size_t end = sp_str_find(s, '/');
+	if (sp_str_starts(sp_str_from(s, end), account)) {
+		end += account.len;
+		end += sp_str_find(sp_str_from(s, end), '/');
+	}
+	return sp_arena_dup(arena, sp_str_make(s.p, end));
+}
+
 /* --- back to the configuration --- */
 
 const struct config_route *route_config(const struct config *c, const struct route_target *t)

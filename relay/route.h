@@ -45,6 +45,9 @@ struct route_target {
 /* Takes a destination's name apart. False when it is none (a damaged spool). Strings live in `arena`. */
 SP_NODISCARD bool route_parse(const char *destination, uint16_t default_port, struct sp_arena *arena, struct route_target *out);
 
+/* The next hop with its account, without what else keeps mail apart: "example.com" of "example.com/requiretls". In `arena`. */
+const char *route_hop(const char *destination, struct sp_arena *arena);
+
 /* The route that leads to `t` with its account, or NULL: for a domain, a literal, and where it is no longer in the configuration. */
 const struct config_route *route_config(const struct config *c, const struct route_target *t);
 /* The entry of `source` that sessions to `t` come from: the one it names, else the one for all senders; NULL: as the system chooses. */

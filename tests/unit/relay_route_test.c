@@ -313,6 +313,21 @@ static void test_senders(void **state)
 	}
 }
 
+static const struct { const char *name, *hop; } hops[] = {
+	{ "example.com", "example.com" }, { "example.com/requiretls", "example.com" }, { "example.com/from=s/report", "example.com" },
+	{ "mx.example:587/as=u", "mx.example:587/as=u" }, { "mx.example:587/as=u/from=s", "mx.example:587/as=u" },
+	{ "[192.0.2.1]:25/as=u%2Fv/tls-optional", "[192.0.2.1]:25/as=u%2Fv" }, { "", "" }, { "/report", "" }, { "a/as=", "a/as=" },
+};
+
+static void test_hops(void **state)
+{
+	(void)state;
+	struct sp_arena arena = SP_ARENA_EMPTY;
+	for (size_t i = 0; i < SP_COUNT(hops); i++)
+		assert_string_equal(route_hop(hops[i].name, &arena), hops[i].hop);
+	sp_arena_clear(&arena);
+}
+
 static const struct { const char *label, *name, *reason; bool implicit; } gone[] = {
 	{ "a domain", "example.com", NULL, false },
 	{ "a next hop that has no route any more", "old.example:25", NULL, false },
@@ -349,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_what_a_route_names_reads_back),
 		cmocka_unit_test(test_senders),
+		cmocka_unit_test(test_hops),
 		cmocka_unit_test(test_what_is_gone_holds_its_mail),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
