@@ -2,12 +2,13 @@
  *
  *   QUIET   nothing to do; kept a while for its plan               give/wake -> WORKING
  *   WORKING jobs in memory or in the store, sessions open          all done -> QUIET; no session came about -> HELD
- *   HELD    waits for its retry time; mail that comes is parked    wake (the scheduler, when the time has come) -> WORKING
+ *   HELD    waits for its retry time, or for its rate; mail that comes is parked    wake (the scheduler, when the time has come) -> WORKING
  * Its row in the store is ours (taken) from wake until it is released. On the shard's thread. */
 #ifndef RELAY_DESTINATION_H
 #define RELAY_DESTINATION_H
 
 #include "relay/plan.h"
+#include "relay/rate.h"
 #include "relay/resume.h"
 #include "relay/shard.h"
 
@@ -24,7 +25,10 @@ struct destination {
 	struct sp_link sessions;                /* of struct delivery */
 	struct sp_link pool;                    /* of struct delivery: those that wait for work */
 	unsigned session_count, pool_count;
-	size_t window;                          /* sessions allowed by experience; delivery.concurrency is above it */
+	size_t window;                          /* sessions allowed by experience; `concurrency` is above it */
+	size_t concurrency;                     /* as its route, its domain or delivery.concurrency says */
+	struct config_rate rate;                /* the same; count 0: none */
+	struct rates_hop *hop;                  /* where its rate is counted; NULL: it never had one */
 	struct core_timer *nudge;               /* mail has waited for a while: one more session */
 	struct plan *plan;                      /* one ref; NULL: none yet */
 	struct plan_making *making;
