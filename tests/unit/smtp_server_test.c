@@ -301,7 +301,9 @@ static void a_handshake_that_came_to_nothing_ends_in_silence(void **state)
 
 #ifndef __SANITIZE_ADDRESS__
 void __libc_free(void *p);
+void *__libc_realloc(void *p, size_t len);
 void free(void *p);
+void *realloc(void *p, size_t len);
 
 static bool watch_freed;
 static unsigned left_behind;
@@ -310,8 +312,19 @@ static unsigned left_behind;
 void free(void *p)
 {
 	size_t len = watch_freed && p ? malloc_usable_size(p) : 0;
-	left_behind += len > 0 && (memmem(p, len, PASSWORD, strlen(PASSWORD)) || memmem(p, len, PLAIN_RESPONSE + 8, 30));
+	left_behind += len > 0 && (memmem(p, len, PASSWORD, 10) || memmem(p, len, PLAIN_RESPONSE + 8, 10));
 	__libc_free(p);
+}
+
+/* Always moves. */
+void *realloc(void *p, size_t len)
+{
+	if (!watch_freed || p == NULL)
+		return __libc_realloc(p, len);
+	void *moved = malloc(len);
+	memcpy(moved, p, sp_min(len, malloc_usable_size(p)));
+	free(p);
+	return moved;
 }
 
 static void talk(struct smtp_server *s, const char *text, size_t piece)
