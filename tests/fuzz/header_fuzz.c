@@ -33,7 +33,15 @@ static void check_section(struct sp_str s, const struct smtp_header_scan *h)
 		fields += line.len > 0 && !sp_is_blank(line.p[0]);
 		sp_assert(line.len == 0 || sp_is_blank(line.p[0]) || sp_str_contains(line, ':'));
 	}
-	sp_assert(h->received + h->has_date + h->has_message_id + h->has_from <= fields);
+	sp_assert(h->received + h->has_date + h->has_message_id + h->has_from + h->tls_optional <= fields);
+	section = sp_str_make(s.p, h->len);
+	sp_assert(h->eight_bit == !sp_str_is_ascii(section));
+	bool broken = sp_str_contains(section, '\0') || (h->separated && rest.p[0] == '\n');
+	for (size_t i = 0; i < section.len; i++) {
+		broken |= section.p[i] == '\n' && (i == 0 || section.p[i - 1] != '\r');
+		broken |= section.p[i] == '\r' && (i + 1 == section.len || section.p[i + 1] != '\n');
+	}
+	sp_assert(h->broken == broken);
 }
 
 static void check_received(struct sp_str helo)
@@ -64,6 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	sp_assert(whole.len == pieces.len && whole.separated == pieces.separated && whole.received == pieces.received);
 	sp_assert(whole.has_date == pieces.has_date && whole.has_message_id == pieces.has_message_id &&
 	          whole.has_from == pieces.has_from);
+	sp_assert(whole.tls_optional == pieces.tls_optional && whole.eight_bit == pieces.eight_bit && whole.broken == pieces.broken);
 	check_section(s, &whole);
 	check_received(s);
 	return 0;
