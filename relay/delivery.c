@@ -27,7 +27,7 @@ void delivery_end(struct delivery_state *y, const struct sp_fail *why)
 	struct sp_fail told = *why;
 	sp_assert(y->job == NULL);
 	leave_pool(y);
-	delivery_drop_connection(y, true);
+	delivery_drop_connection(y, why, true);
 	sp_list_remove(&y->pub.link);
 	d->session_count--;
 	account_flush(&y->account, y->shard);
@@ -53,6 +53,12 @@ static void set_deadline(struct delivery_state *y)
 	uint64_t now = core_clock_mono_ms(), wait = (uint64_t)smtp_client_wait_s(y->client) * 1000;
 	uint64_t left = y->deadline_ms > now ? y->deadline_ms - now : 1;
 	core_conn_deadline(y->conn, sp_min(wait, left));
+}
+
+/* Does somebody wait for a session of this address, which this one would only keep busy? */
+static bool is_wanted(const struct delivery_state *y)
+{
+	return pace_wanted(y->shard->relay->pace, &y->addr, core_clock_mono_ms());
 }
 
 static void into_pool(struct delivery_state *y)
@@ -82,7 +88,7 @@ static bool on_ready(struct delivery_state *y)
 		delivery_begin_mail(y);
 		return true;
 	}
-	if (more && y->shard->idle_sessions < IDLE_MAX) {
+	if (more && y->shard->idle_sessions < IDLE_MAX && !is_wanted(y)) {
 		into_pool(y);
 		destination_session_idle(y->pub.dest);
 		return false;
@@ -94,8 +100,9 @@ static bool on_ready(struct delivery_state *y)
 /* --- the engine --- */
 
 /* A session that served has ended: from the first host again, if a message is in hand. */
-static void begin_anew(struct delivery_state *y)
+static void begin_anew(struct delivery_state *y, const struct sp_fail *why)
 {
+	delivery_drop_connection(y, why, true);
 	if (y->job == NULL) {
 		delivery_end(y, &SP_FAIL_OK);
 		return;
@@ -104,7 +111,6 @@ static void begin_anew(struct delivery_state *y)
 	y->idled = false;
 	y->next_try = 0;
 	y->worst = SP_FAIL_OK;
-	delivery_drop_connection(y, true);
 	core_timer_start(y->timer, 0);
 }
 
@@ -118,7 +124,7 @@ static void on_close(struct delivery_state *y)
 	}
 	if (y->messages > 0 || (y->idled && y->job == NULL)) {  /* it served, or would have; what is in hand, and who waits, gets another one */
 		delivery_conclude(y, "failed", &why, NULL);
-		begin_anew(y);
+		begin_anew(y, &why);
 		return;
 	}
 	if (delivery_ended_early(y, &why))
@@ -259,8 +265,7 @@ static void on_timer(void *owner)
 		struct sp_str none = { 0 };
 		delivery_drive(y, &none);
 	} else if (y->again) {
-		y->again = false;
-		delivery_connect(y);
+		delivery_connect_again(y);
 	} else {
 		delivery_try_next(y);
 	}
@@ -310,6 +315,6 @@ void delivery_cut(struct delivery *pub)
 	struct sp_fail why;
 	sp_fail_set(&why, SP_FAIL_SHUTDOWN, "stopping");
 	delivery_give_up_job(y);
-	delivery_drop_connection(y, false);
+	delivery_drop_connection(y, &why, false);
 	delivery_end(y, &why);
 }

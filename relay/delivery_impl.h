@@ -30,6 +30,7 @@ struct delivery_state {
 	bool implicit_tls;                      /* TLS from the first octet (RFC 8314) */
 	bool clear;                             /* this try stays in clear: the handshake failed, and that is allowed */
 	bool again;                             /* the timer connects to the same address, not to the next */
+	bool paced;                             /* the address counts this session (relay/pace.h) */
 	struct sts_shown shown;
 	bool proven;                            /* this connection is what the verdict wants */
 	bool suits;                             /* and offers what the mail requires: it may carry it */
@@ -67,7 +68,8 @@ void delivery_try_next(struct delivery_state *y);               /* the next addr
 void delivery_connect(struct delivery_state *y);                /* to y->addr */
 void delivery_try_failed(struct delivery_state *y, const struct sp_fail *why);  /* this host or address is of no use: on to the next, on a later turn */
 void delivery_retry_clear(struct delivery_state *y);            /* the same address again, in clear, on a later turn */
-void delivery_drop_connection(struct delivery_state *y, bool politely);
+void delivery_connect_again(struct delivery_state *y);          /* when a wait is over. May free `y` */
+void delivery_drop_connection(struct delivery_state *y, const struct sp_fail *why, bool politely);      /* `why` not failed(): it is over as sessions are */
 void delivery_settings(const struct delivery_state *y, struct smtp_client_settings *out);       /* name and credentials; borrowed from the configuration */
 
 /* delivery_prove.c. False: the connection is refused, and what is next is under way. */

@@ -172,6 +172,7 @@ static bool suit(struct delivery_state *y)
 		return false;
 	}
 	y->suits = true;
+	pace_works(y->shard->relay->pace, &y->addr);
 	return true;
 }
 

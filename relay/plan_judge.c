@@ -1,29 +1,75 @@
 /* relay/plan_judge.c - see plan_impl.h: what the operator says of a next hop, and what each of its hosts must prove. */
 #include "relay/plan_impl.h"
 
+#include "core/clock.h"
+#include "core/date.h"
 #include "relay/dnssec.h"
 
 #include <stdio.h>
 
-static bool is_relaxed(const struct config *c, const struct route_target *t)
+static bool is_relaxed(const struct config *c, const struct config_domain *d, const struct route_target *t)
 {
 	const struct config_route *r = route_config(c, t);
+	if (d && d->requiretls != CONFIG_REQUIRETLS_UNSET)
+		return d->requiretls == CONFIG_REQUIRETLS_RELAXED;
 	if (r && r->requiretls != CONFIG_REQUIRETLS_UNSET)
 		return r->requiretls == CONFIG_REQUIRETLS_RELAXED;
 	return c->delivery.requiretls == CONFIG_REQUIRETLS_RELAXED;
+}
+
+/* A copy: plans outlive the configuration that they were made under. */
+static const struct sts_rule *copy_rule(const struct sts_rule *r, struct sp_arena *arena)
+{
+	struct sts_rule *copy = sp_arena_alloc(arena, sizeof(*copy));
+	*copy = *r;
+	copy->domain = sp_arena_strdup(arena, r->domain);
+	copy->reason = sp_arena_strdup(arena, r->reason ? r->reason : "");
+	return copy;
+}
+
+/* What lowers a domain's own demands is told at each use. */
+static void log_override(const struct plan *p, const struct config_domain *d)
+{
+	const struct sts_rule *r = &d->rule;
+	char until[40];
+	struct sp_log l;
+	sp_log_begin(&l, SP_LOG_WARNING, p->label, "override");
+	sp_log_cstr(&l, "domain", r->domain);
+	sp_log_cstr(&l, "tls", r->level == STS_LEVEL_UNSET ? NULL : sts_level_str(r->level));
+	sp_log_cstr(&l, "dane", d->has_dane && d->dane == STS_DANE_OFF ? "off" : NULL);
+	sp_log_cstr(&l, "until", sp_date_rfc3339(r->until_s, until));
+	sp_log_cstr(&l, "reason", r->reason);
+	sp_log_end(&l);
+}
+
+/* config_domain_find() gives only what is in force; the plan ends with it. */
+static void use_rule(struct plan_making *m, const struct config_domain *d, int64_t now_s)
+{
+	const struct sts_rule *r = &d->rule;
+	if (r->until_s > 0)
+		plan_least_ttl(m, (uint32_t)sp_min(r->until_s - now_s, PLAN_GOOD_MAX_S));
+	if (r->override)
+		log_override(m->plan, d);
+	if (r->level != STS_LEVEL_UNSET)
+		m->rule = copy_rule(r, &m->plan->arena);
 }
 
 void plan_read_settings(struct plan_making *m)
 {
 	const struct config *c = m->shard->config;
 	const struct route_target *t = &m->plan->target;
+	int64_t now_s = core_clock_wall_s();
+	const struct config_domain *d = t->host ? config_domain_find(c, t->host, now_s) : NULL;
 	if (t->report) {                                        /* RFC 8460 3: these go out whatever anybody demands */
 		m->dane = STS_DANE_OFF;
 		return;
 	}
-	m->dane = (enum sts_dane)c->delivery.dane;
-	m->relaxed = is_relaxed(c, t);
-	m->asks_tlsa = m->dane != STS_DANE_OFF && t->host && dnssec_believed(m->shard->relay);
+	m->dane = d && d->has_dane ? d->dane : (enum sts_dane)c->delivery.dane;
+	m->relaxed = is_relaxed(c, d, t);
+	if (d)
+		use_rule(m, d, now_s);
+	bool wanted = m->dane != STS_DANE_OFF || (m->rule && m->rule->level == STS_LEVEL_DANE);
+	m->asks_tlsa = wanted && t->host && dnssec_believed(m->shard->relay);
 }
 
 /* Nobody looked: that is what is to be told, not that there are no records. */
