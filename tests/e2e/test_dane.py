@@ -416,3 +416,65 @@ def test_two_domains_on_one_host_do_not_share(world, start_relay):
     submit(relay.address, strict.user())
     relay.wait_held(strict.name)
     assert [got.rcpt_to for got in host.messages] == [[easy.user().encode()]]
+
+
+# An operator's own rules.
+
+SOON = "2099-12-31"
+
+
+def rule(domain, **named):
+    return {"domain": domain.name, **named}
+
+
+def test_dane_of_one_domain(world, start_relay):
+    """`dane: off` for one (which lowers it, and so is told), `dane: required` for another."""
+    off, required, usual = world.domain(), world.domain(), world.domain()
+    relay = start_relay(delivery=FAILURES, domains=[rule(off, dane="off", override=True, until=SOON, reason="they know"), rule(required, dane="required")])
+    for domain in (off, usual):
+        tlsa.publish(world, domain.mx().name, tlsa.wrong())
+    required.mx()
+    for domain in (off, required, usual):
+        submit(relay.address, domain.user())
+    delivered(relay, off, policy="none")
+    relay.wait_held(required.name)
+    relay.wait_held(usual.name)
+    [event] = relay.events(event="override")
+    assert (event["level"], event["domain"], event["dane"], event["reason"]) == ("warning", off.name, "off", "they know")
+    assert event["until"].startswith("2100-01-01")
+
+
+@pytest.mark.parametrize("level, delivers", [("none", True), ("may", True), ("encrypt", True), ("verify", False), ("dane", False)])
+def test_a_rule_with_override_takes_the_place_of_all(world, start_relay, level, delivers):
+    """Of TLSA records that the host does not match, and of a policy in force that it breaks."""
+    domain = world.domain().policy()
+    host = domain.mx()
+    host.behaviour = host.behaviour.but(certificate=world.ca.self_signed(host.name))
+    tlsa.publish(world, host.name, tlsa.wrong())
+    relay = start_relay(delivery=FAILURES, domains=[rule(domain, tls=level, override=True, until=SOON, reason="until they mend it")])
+    submit(relay.address, domain.user())
+    if delivers:
+        event = delivered(relay, domain, policy=f"rule/{level}")
+        assert (event.get("tls") is None) == (level == "none")
+    else:
+        relay.wait_held(domain.name)
+        assert untouched(host)
+    assert relay.events(event="override")[0]["tls"] == level
+
+
+@pytest.mark.parametrize("level, kept", [("encrypt", "no-starttls"), ("verify", "self-signed"), ("dane", "no-records")])
+def test_a_rule_without_override_is_a_floor(world, start_relay, level, kept):
+    good, bad = world.domain(), world.domain()
+    relay = start_relay(delivery=FAILURES, domains=[rule(domain, tls=level) for domain in (good, bad)])
+    best, worst = good.mx(), bad.mx()
+    if level == "dane":
+        tlsa.publish(world, best.name, *own(world, best, "3 1 1"))
+    elif kept == "no-starttls":
+        worst.behaviour = worst.behaviour.but(starttls=False)
+    else:
+        worst.behaviour = worst.behaviour.but(certificate=world.ca.self_signed(worst.name))
+    for domain in (good, bad):
+        submit(relay.address, domain.user())
+    delivered(relay, good)
+    relay.wait_held(bad.name)
+    assert untouched(worst) and not relay.events(event="override")
