@@ -50,7 +50,7 @@ SP_NODISCARD int core_listener_open(struct core_loop *l, const struct sp_addr *a
                                     const struct core_listener_ops *ops, void *owner,
                                     struct core_listener **out, struct sp_fail *why);
 const struct sp_addr *core_listener_addr(const struct core_listener *ln);       /* with the port, where 0 was asked for */
-/* Would an IP address be ours alone? Sockets that share it (`reuse_port`) would let a second relay in without a word. Nonzero with *why: it is taken, or
+/* Would the address be ours alone? Sockets that share it (`reuse_port`) would let a second relay in without a word. Nonzero with *why: it is taken, or
  * cannot be had. Asked before the first listener is opened. Any thread. */
 SP_NODISCARD int core_listener_probe(const struct sp_addr *at, struct sp_fail *why);
 void core_listener_close(struct core_listener *ln);              /* NULL is fine */

@@ -185,8 +185,20 @@ int core_listener_open(struct core_loop *l, const struct sp_addr *at, bool reuse
 	return 0;
 }
 
+/* A unix socket that somebody answers at is theirs; a stale one is replaced when it is opened. */
+static int probe_unix(const struct sp_addr *at, struct sp_fail *why)
+{
+	struct stat st;
+	if (lstat(at->un.sun_path, &st) != 0 || is_stale(at))
+		return 0;
+	conn_net_fail(why, UV_EADDRINUSE, "listening at", at);
+	return -1;
+}
+
 int core_listener_probe(const struct sp_addr *at, struct sp_fail *why)
 {
+	if (sp_addr_family(at) == AF_UNIX)
+		return probe_unix(at, why);
 	int fd = socket(sp_addr_family(at), SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int status = fd < 0 ? -1 : bind_ip(fd, at, false);
 	if (status != 0)

@@ -1,7 +1,7 @@
 /* relay/cmd_run.c - strictpost run: brings the relay up, keeps it, takes it down.
  *
  *   configuration -> spool -> shards (listeners open) -> scheduler -> READY
- *   SIGHUP: the configuration again; a bad one changes nothing.    SIGTERM, SIGINT: stop; once more: at once */
+ *   SIGHUP: the configuration again, and every 10 s the files that it names where they changed; a bad one changes nothing.    SIGTERM, SIGINT: stop; once more: at once */
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
 
@@ -12,6 +12,7 @@
 #include "relay/dnssec.h"
 #include "relay/notify.h"
 #include "relay/report_api.h"
+#include "relay/reread.h"
 #include "relay/scheduler.h"
 #include "relay/shard.h"
 
@@ -36,6 +37,7 @@ struct run {
 	struct reporter *reporter;
 	struct report_api *reports;
 	struct admin *admin;
+	struct reread *reread;
 	struct dnssec *dnssec;
 	struct core_signal *term, *intr, *hup;
 	struct core_timer *watch;               /* for shards that have ended, while stopping */
@@ -79,6 +81,7 @@ static void close_loop(struct run *r)
 	core_signal_close(r->hup);
 	core_timer_close(r->watch);
 	admin_free(r->admin);
+	reread_free(r->reread);
 	dnssec_free(r->dnssec);
 	report_api_free(r->reports);
 	reporter_free(r->reporter);
@@ -159,6 +162,24 @@ static int probe_listeners(const struct config *c, const struct config *old, str
 	return 0;
 }
 
+/* Takes over the ref on `c`. */
+static void put_in_force(struct run *r, struct config *c)
+{
+	if (needs_restart(r->config, c))
+		sp_log_text(SP_LOG_WARNING, NULL, "reload", "state_dir, shards and resolver change at the next start only");
+	config_unref(r->config);
+	r->config = c;
+	sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);
+	for (unsigned i = 0; i < r->relay.shard_count; i++)
+		shard_reload(r->relay.shards[i], c);
+	reporter_reload(r->reporter, c);
+	report_api_reload(r->reports, c);
+	admin_reload(r->admin, c);
+	dnssec_reload(r->dnssec, c);
+	reread_config(r->reread, c);
+	log_warnings(c);
+}
+
 static void on_hup(void *owner, int signo)
 {
 	(void)signo;
@@ -174,21 +195,21 @@ static void on_hup(void *owner, int signo)
 	} else if (c == NULL) {
 		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s has problems (above), the running configuration stays", r->path);
 	} else {
-		if (needs_restart(r->config, c))
-			sp_log_text(SP_LOG_WARNING, NULL, "reload", "state_dir, shards and resolver change at the next start only");
-		config_unref(r->config);
-		r->config = c;
-		sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);
-		for (unsigned i = 0; i < r->relay.shard_count; i++)
-			shard_reload(r->relay.shards[i], c);
-		reporter_reload(r->reporter, c);
-		report_api_reload(r->reports, c);
-		admin_reload(r->admin, c);
-		dnssec_reload(r->dnssec, c);
-		log_warnings(c);
+		put_in_force(r, c);
 		sp_log_text(SP_LOG_INFO, NULL, "reload", "%s is in force", r->path);
 	}
 	notify_manager("READY=1");
+}
+
+static void on_reread(void *owner, struct config *c)
+{
+	struct run *r = owner;
+	if (r->stopping) {
+		config_unref(c);
+		return;
+	}
+	put_in_force(r, c);
+	sp_log_text(SP_LOG_INFO, NULL, "reread", "files that %s names have changed, and are in force", r->path);
 }
 
 /* --- starting --- */
@@ -296,6 +317,7 @@ static int serve(struct run *r)
 		core_loop_run(r->loop);
 	} else {
 		r->scheduler = scheduler_start(&r->relay, r->loop);
+		r->reread = reread_start(r->loop, r->config, on_reread, r);
 		r->dnssec = dnssec_start(&r->relay, r->loop, r->config);
 		r->admin = admin_start(&r->relay, r->reports, r->loop, r->config);
 		reporter_begin(r->reporter);

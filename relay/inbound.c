@@ -1,107 +1,39 @@
-/* relay/inbound.c - see inbound.h. */
-#include "relay/inbound.h"
+/* relay/inbound.c - see inbound.h: the life of a session, over its phases (inbound_impl.h). */
+#include "relay/inbound_impl.h"
 
 #include "core/clock.h"
-#include "core/file.h"
-#include "relay/intake.h"
-#include "relay/report_bounce.h"
-#include "relay/route.h"
-#include "smtp/server.h"
+#include "core/proxy.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define ERRORS_MAX 20                   /* refused or wrong commands of a session (DESIGN.md, limits) */
 #define SESSION_MS (20 * 60 * 1000)     /* a session, and a second for each 500 octets */
-#define MS_AN_OCTET 2
+#define PROXY_MS 10000                  /* for a PROXY header: its sender is near, and has it ready */
+#define HANDSHAKE_MS 60000              /* for a TLS handshake */
 #define UNSENT_MAX 65536                /* octets of replies that a client may leave unread before it is not read from */
 #define LINGER_MS 2000
 #define PENDING_MAX (2 * CORE_READ_SIZE)
 
-struct inbound {
-	struct sp_link link;                    /* in shard->inbounds */
-	struct shard *shard;
-	struct core_conn *conn;
-	struct smtp_server *engine;
-	struct smtp_server_settings settings;
-	char *hostname;                         /* settings.hostname: survives a reload */
-	char client[SP_ADDR_TEXT];              /* the client's address */
-	bool may_relay;
-	bool dismissed;                         /* it was told once; the second time it goes, unless a message is coming in */
-	bool counted;                           /* in relay->clients */
-	struct sp_buf pending;                  /* octets that came while the engine waits */
-	bool paused;
-	uint64_t began_ms, deadline_ms;         /* monotonic; of the session */
-	uint64_t content_deadline_ms;           /* of the content being received: the minimum data rate */
-	/* the transaction */
-	struct sp_arena arena;
-	struct queue_recipient *recipients;
-	size_t recipient_count, recipient_cap;
-	struct intake *intake;
-	uint64_t id;
-	struct storing *storing;                /* the spool has the message, or is about to */
-};
-
-/* A message between the end of its content and the spool's answer: it outlives the session. */
-struct storing {
-	struct inbound *session;                /* NULL: the client went away; the message stays accepted if the spool took it */
-	struct shard *shard;
-	uint64_t id;
-	int64_t arrived_ms;
-	struct queue_message *message;          /* one ref; NULL until the content is complete */
-	struct sp_arena arena;                  /* of the recipients' strings */
-	struct queue_recipient *recipients;
-	size_t count;
-	char *sender, *client, *helo, *dkim;
-};
-
-static const struct core_conn_ops conn_ops;
 static void drive(struct inbound *in, struct sp_str *data);
-static void feed(struct inbound *in, struct sp_str data);
-
-/* --- limits --- */
-
-static bool count_client(struct inbound *in)
-{
-	uint64_t limit = (uint64_t)in->shard->config->limits.connections_per_client;
-	in->counted = limit > 0 && clients_enter(in->shard->relay->clients, core_conn_remote(in->conn), limit);
-	return limit == 0 || in->counted;
-}
-
-static void uncount_client(struct inbound *in)
-{
-	if (in->counted)
-		clients_leave(in->shard->relay->clients, core_conn_remote(in->conn));
-	in->counted = false;
-}
-
-/* NULL, or why no message can be taken now. */
-static const char *short_of(const struct shard *s)
-{
-	if (!queue_store_accepting(s->relay->store))
-		return "452 4.3.1 The spool is nearly full or failing; try again later";
-	if (sp_body_memory() > (size_t)s->config->limits.memory / 8 * 9)
-		return "452 4.3.1 Short of memory; try again later";
-	return NULL;
-}
 
 /* --- the end of a session --- */
 
-static void forget_transaction(struct inbound *in)
+void inbound_forget_transaction(struct inbound *in)
 {
 	intake_abort(in->intake);
 	in->intake = NULL;
 	in->recipient_count = 0;
+	in->wish = (struct sp_mail_wish){ 0 };
 	sp_arena_clear(&in->arena);
 }
 
 static void close_session(struct inbound *in, bool politely)
 {
 	struct shard *s = in->shard;
-	forget_transaction(in);
-	if (in->storing)
-		in->storing->session = NULL;
-	uncount_client(in);
+	inbound_forget_transaction(in);
+	inbound_store_left(in);
+	login_cancel(in->login);
+	inbound_client_uncount(in);
 	if (politely)
 		core_conn_finish(in->conn, LINGER_MS);
 	else
@@ -110,11 +42,24 @@ static void close_session(struct inbound *in, bool politely)
 	s->inbound_count--;
 	atomic_fetch_sub(&s->relay->connections, 1);
 	smtp_server_free(in->engine);
+	inbound_client_clear(&in->client);
 	sp_buf_clear(&in->pending);
+	free(in->login_name);
 	free(in->recipients);
-	free(in->hostname);
+	config_unref(in->config);
 	free(in);
 	shard_check_finished(s);
+}
+
+/* What is left of a session that never came to SMTP. */
+static void log_unheard(const struct inbound *in, const char *where, const char *why)
+{
+	struct sp_log l;
+	sp_log_begin(&l, SP_LOG_INFO, NULL, "client-lost");
+	inbound_client_log(&l, &in->client);
+	sp_log_cstr(&l, "in", where);
+	sp_log_cstr(&l, "why", why);
+	sp_log_end(&l);
 }
 
 /* --- waiting --- */
@@ -150,269 +95,39 @@ static void pause_with(struct inbound *in, struct sp_str rest)
 	in->paused = true;
 }
 
-/* --- MAIL and RCPT --- */
+/* --- TLS --- */
 
-static void on_mail(struct inbound *in)
+/* What came in clear is gone by now; `records` is what came of the handshake behind a PROXY header. */
+static void begin_handshake(struct inbound *in, struct sp_str records)
 {
-	const char *reply = short_of(in->shard);
-	if (reply)
-		smtp_server_refuse(in->engine, reply);
-	else
-		smtp_server_accept(in->engine, NULL);
-}
-
-static void add_recipient(struct inbound *in, const struct smtp_address *to)
-{
-	if (in->recipient_count == in->recipient_cap) {
-		in->recipient_cap = in->recipient_cap ? in->recipient_cap * 2 : 4;
-		in->recipients = sp_realloc(in->recipients, in->recipient_cap * sizeof(*in->recipients));
-	}
-	struct route_mail mail = { .sender = smtp_server_sender(in->engine), .wish = route_wish(&smtp_server_mail(in->engine)->wish) };
-	in->recipients[in->recipient_count] = (struct queue_recipient){
-		.n = (uint32_t)in->recipient_count,
-		.address = sp_arena_strdup(&in->arena, to->text),
-		.destination = route_destination(in->shard->config, &mail, to, &in->arena),
-	};
-	in->recipient_count++;
-}
-
-static void log_refused(const struct inbound *in, const struct smtp_address *to, const char *reply)
-{
-	struct sp_log l;
-	sp_log_begin(&l, SP_LOG_INFO, NULL, "refused");
-	sp_log_cstr(&l, "client", in->client);
-	sp_log_cstr(&l, "helo", smtp_server_mail(in->engine)->helo);
-	sp_log_cstr(&l, "from", smtp_server_sender(in->engine)->text);
-	sp_log_cstr(&l, "to", to->text);
-	sp_log_cstr(&l, "reply", reply);
-	sp_log_end(&l);
-}
-
-static void on_rcpt(struct inbound *in)
-{
-	const struct smtp_address *to = smtp_server_recipient(in->engine);
-	const char *reply = NULL;
-	if (!in->may_relay)
-		reply = "550 5.7.1 Relaying denied: this client is not in listen.allow";
-	if (reply) {
-		log_refused(in, to, reply);
-		smtp_server_refuse(in->engine, reply);
+	struct sp_fail why;
+	in->phase = INBOUND_HANDSHAKE;
+	if (in->paused)
+		core_conn_resume(in->conn);
+	in->paused = false;
+	if (records.len > CORE_READ_SIZE || core_conn_start_tls_server(in->conn, in->listen->server, records, &why) != 0) {
+		log_unheard(in, "handshake", records.len > CORE_READ_SIZE ? "it sent more than a handshake begins with" : why.text);
+		close_session(in, false);
 		return;
 	}
-	add_recipient(in, to);
-	smtp_server_accept(in->engine, NULL);
-}
-
-/* --- content --- */
-
-static void on_begin(struct inbound *in)
-{
-	const char *reply = short_of(in->shard);
-	if (reply) {
-		forget_transaction(in);
-		smtp_server_refuse(in->engine, reply);
-		return;
-	}
-	char name[QUEUE_ID_TEXT], literal[SP_ADDR_TEXT];
-	const struct smtp_server_mail *mail = smtp_server_mail(in->engine);
-	const struct sp_addr *remote = core_conn_remote(in->conn);
-	in->id = queue_store_next_id(in->shard->relay->store);
-	struct smtp_received received = {
-		.helo = mail->helo,
-		.client_literal = sp_addr_family(remote) == AF_UNIX ? "local" : sp_addr_literal_str(remote, literal),
-		.by = in->hostname, .with = smtp_server_with(in->engine), .id = queue_id_str(in->id, name),
-		.recipient = in->recipient_count == 1 ? in->recipients[0].address : NULL,
-		.at_s = core_clock_wall_s(),
-	};
-	in->intake = intake_new(in->shard, in->id, mail->binary, &received);
-	in->content_deadline_ms = core_clock_mono_ms() + (uint64_t)smtp_server_wait_s(in->engine) * 1000;
-	smtp_server_accept(in->engine, NULL);
-}
-
-static void on_intake_drained(void *owner)
-{
-	struct inbound *in = owner;
-	struct sp_str none = { 0 };
-	feed(in, none);
-}
-
-static void on_content(struct inbound *in)
-{
-	struct sp_str content = smtp_server_content(in->engine);
-	intake_add(in->intake, content);
-	in->content_deadline_ms += content.len * MS_AN_OCTET;
-	in->deadline_ms += content.len * MS_AN_OCTET;
-}
-
-/* --- storing --- */
-
-static void free_storing(struct storing *st)
-{
-	queue_message_unref(st->message);
-	sp_arena_clear(&st->arena);
-	free(st->recipients);
-	free(st->sender);
-	free(st->client);
-	free(st->helo);
-	free(st->dkim);
-	free(st);
-}
-
-static void log_accepted(const struct storing *st)
-{
-	struct sp_log l;
-	sp_log_begin(&l, SP_LOG_INFO, st->message->name, "accepted");
-	sp_log_cstr(&l, "client", st->client);
-	sp_log_cstr(&l, "helo", st->helo);
-	sp_log_cstr(&l, "from", *st->message->sender ? st->message->sender : "<>");
-	sp_log_int(&l, "recipients", (int64_t)st->count);
-	sp_log_cstr(&l, "to", st->count == 1 ? st->recipients[0].address : NULL);
-	sp_log_int(&l, "size", (int64_t)st->message->size);
-	sp_log_cstr(&l, "dkim", st->dkim);
-	sp_log_end(&l);
-}
-
-static int by_destination(const void *a, const void *b)
-{
-	const struct queue_recipient *x = a, *y = b;
-	int order = strcmp(x->destination, y->destination);
-	return order ? order : x->n < y->n ? -1 : 1;
-}
-
-/* One job for each destination among the recipients. */
-static void hand_out(struct storing *st)
-{
-	qsort(st->recipients, st->count, sizeof(*st->recipients), by_destination);
-	for (size_t i = 0, n; i < st->count; i += n) {
-		for (n = 1; i + n < st->count && strcmp(st->recipients[i + n].destination, st->recipients[i].destination) == 0;)
-			n++;
-		shard_give(st->shard->relay, st->recipients[i].destination, queue_job_new(st->message, &st->recipients[i], n));
-	}
-}
-
-static void answer(struct inbound *in, const char *reply, bool ok)
-{
-	struct sp_str none = { 0 };
-	in->storing = NULL;
-	forget_transaction(in);
-	if (ok)
-		smtp_server_accept(in->engine, reply);
-	else
-		smtp_server_refuse(in->engine, reply);
-	feed(in, none);
-}
-
-static void drop_body(const struct storing *st)
-{
-	if (sp_body_path(st->message->body))
-		core_file_unlink(st->shard->loop, sp_body_path(st->message->body));
-}
-
-static void on_stored(void *owner, const struct sp_fail *why)
-{
-	struct storing *st = owner;
-	struct shard *s = st->shard;
-	char reply[80];
-	if (sp_failed(why)) {
-		sp_log_text(SP_LOG_ERROR, st->message->name, "store", "a message could not be stored, its client keeps it: %s", why->text);
-		drop_body(st);
-		if (st->session)
-			answer(st->session, "452 4.3.1 The message could not be stored; try again later", false);
-	} else {
-		atomic_fetch_add_explicit(&s->relay->accepted, 1, memory_order_relaxed);
-		log_accepted(st);
-		if (st->message->wish.hold_until_ms == 0)
-			hand_out(st);
-		snprintf(reply, sizeof(reply), "250 2.0.0 Ok: queued as %s", st->message->name);
-		if (st->session)
-			answer(st->session, reply, true);
-	}
-	free_storing(st);
-	shard_op_end(s);
-}
-
-static void store(struct storing *st)
-{
-	struct shard *s = st->shard;
-	shard_op_begin(s);
-	queue_accept(s->relay->store, st->message, st->recipients, st->count, NULL, s->mailbox, on_stored, st);
-}
-
-static void on_report_bounce(void *owner, bool taken, const struct sp_fail *why)
-{
-	struct storing *st = owner;
-	if (!taken && !sp_failed(why)) {
-		store(st);
-		return;
-	}
-	drop_body(st);
-	if (sp_failed(why))
-		sp_log_text(SP_LOG_ERROR, st->message->name, "store", "the bounce of a report could not be taken note of, its client keeps it: %s", why->text);
-	if (st->session && taken)
-		answer(st->session, "250 2.0.0 Ok: taken note of, no report goes there for a while", true);
-	else if (st->session)
-		answer(st->session, "452 4.3.1 The message could not be stored; try again later", false);
-	free_storing(st);
-}
-
-static void on_body(void *owner, const struct intake_result *r)
-{
-	struct storing *st = owner;
-	struct shard *s = st->shard;
-	if (sp_failed(&r->fail)) {
-		sp_log_text(SP_LOG_ERROR, NULL, "store", "the content of a message could not be written, its client keeps it: %s", r->fail.text);
-		if (st->session)
-			answer(st->session, "452 4.3.1 The message could not be stored; try again later", false);
-		free_storing(st);
-		return;
-	}
-	st->dkim = sp_strdup(r->signed_by);
-	struct queue_message fields = { .id = st->id, .kind = QUEUE_MAIL, .arrived_ms = st->arrived_ms, .sender = st->sender,
-	                                .client = st->client, .size = r->size, .header_len = r->header_len, .eight_bit = r->eight_bit, .binary = r->binary,
-	                                .body = r->body };
-	st->message = queue_message_new(&fields);
-	if (report_bounce_fits(s->config, st->sender, st->recipients, st->count))
-		report_bounce_read(s, st->message, on_report_bounce, st);
-	else
-		store(st);
-}
-
-/* The content is complete. Reads on when the spool has answered. */
-static void on_content_end(struct inbound *in)
-{
-	const char *refusal = intake_refusal(in->intake);
-	if (refusal) {
-		forget_transaction(in);
-		smtp_server_refuse(in->engine, refusal);
-		return;
-	}
-	struct storing *st = sp_alloc(sizeof(*st));
-	st->session = in;
-	st->shard = in->shard;
-	st->sender = sp_strdup(smtp_server_sender(in->engine)->text);
-	st->helo = sp_strdup(smtp_server_mail(in->engine)->helo);
-	st->client = sp_strdup(in->client);
-	st->arena = in->arena;                  /* the strings go along */
-	in->arena = SP_ARENA_EMPTY;
-	st->recipients = in->recipients;
-	st->count = in->recipient_count;
-	in->recipients = NULL;
-	in->recipient_count = in->recipient_cap = 0;
-	st->id = in->id;
-	st->arrived_ms = core_clock_wall_ms();
-	struct intake *intake = in->intake;
-	in->intake = NULL;
-	in->storing = st;
-	intake_finish(intake, on_body, st);
+	sp_buf_clear(&in->pending);
+	uint64_t now = core_clock_mono_ms(), left = in->deadline_ms > now ? in->deadline_ms - now : 1;
+	core_conn_deadline(in->conn, sp_min(HANDSHAKE_MS, left));
 }
 
 /* --- the engine --- */
+
+static void on_intake_drained(void *owner)
+{
+	struct sp_str none = { 0 };
+	inbound_feed(owner, none);
+}
 
 /* Until it waits for the client, for the spool or for room. May free the session: the last thing a caller does. */
 static void drive(struct inbound *in, struct sp_str *data)
 {
 	for (;;) {
-		if (in->storing || (in->intake && intake_unwritten(in->intake) > INTAKE_UNWRITTEN_MAX)) {
+		if (in->storing || in->login || (in->intake && intake_unwritten(in->intake) > INTAKE_UNWRITTEN_MAX)) {
 			if (in->intake)
 				intake_on_drained(in->intake, on_intake_drained, in);
 			core_conn_deadline(in->conn, 0);
@@ -435,26 +150,32 @@ static void drive(struct inbound *in, struct sp_str *data)
 			in->paused = false;
 			return;
 		case SMTP_SERVER_MAIL:
-			on_mail(in);
+			inbound_mail(in);
 			break;
 		case SMTP_SERVER_RCPT:
-			on_rcpt(in);
+			inbound_rcpt(in);
 			break;
 		case SMTP_SERVER_BEGIN:
-			on_begin(in);
+			inbound_begin(in);
 			break;
 		case SMTP_SERVER_CONTENT:
-			on_content(in);
+			inbound_content(in);
 			break;
 		case SMTP_SERVER_END:
 			flush(in);
-			on_content_end(in);
+			inbound_store(in);
 			break;
 		case SMTP_SERVER_ABANDON:
-			forget_transaction(in);
+			inbound_forget_transaction(in);
 			break;
 		case SMTP_SERVER_STARTTLS:
+			flush(in);
+			begin_handshake(in, SP_STR(""));
+			return;
 		case SMTP_SERVER_LOGIN:
+			flush(in);
+			inbound_client_login(in);
+			break;
 		case SMTP_SERVER_XCLIENT:
 			smtp_server_refuse(in->engine, NULL);
 			break;
@@ -466,8 +187,7 @@ static void drive(struct inbound *in, struct sp_str *data)
 	}
 }
 
-/* New octets behind those that wait. */
-static void feed(struct inbound *in, struct sp_str data)
+void inbound_feed(struct inbound *in, struct sp_str data)
 {
 	if (in->pending.len > 0) {
 		sp_buf_add(&in->pending, data);
@@ -477,57 +197,7 @@ static void feed(struct inbound *in, struct sp_str data)
 	drive(in, &data);
 }
 
-static void on_data(void *owner, struct sp_str data)
-{
-	feed(owner, data);
-}
-
-static void on_drained(void *owner)
-{
-	struct inbound *in = owner;
-	struct sp_str none = { 0 };
-	if (in->paused && !in->storing)
-		feed(in, none);
-}
-
-static void on_tls(void *owner, const struct sp_fail *why)
-{
-	(void)owner;
-	(void)why;                              /* no TLS is started on this side */
-}
-
-static void log_lost(const struct inbound *in, const struct sp_fail *why)
-{
-	struct sp_log l;
-	sp_log_begin(&l, SP_LOG_INFO, NULL, "client-lost");
-	sp_log_cstr(&l, "client", in->client);
-	sp_log_cstr(&l, "in", smtp_server_in_content(in->engine) ? "content" : "transaction");
-	sp_log_cstr(&l, "why", sp_failed(why) ? why->text : "the client closed the connection");
-	sp_log_end(&l);
-}
-
-static void on_end(void *owner, const struct sp_fail *why)
-{
-	struct inbound *in = owner;
-	if (smtp_server_in_transaction(in->engine) && !in->storing)
-		log_lost(in, why);
-	if (sp_failed(why) && strcmp(why->reason, "timeout") == 0 && !in->storing) {
-		smtp_server_dismiss(in->engine, "421 4.4.2 Timeout, closing the connection", true);
-		struct sp_str none = { 0 };
-		while (smtp_server_next(in->engine, &none) == SMTP_SERVER_ABANDON)
-			forget_transaction(in);
-		flush(in);
-		close_session(in, true);
-		return;
-	}
-	close_session(in, false);
-}
-
-static const struct core_conn_ops conn_ops = {
-	.on_data = on_data, .on_tls = on_tls, .on_drained = on_drained, .on_end = on_end,
-};
-
-/* --- start and stop --- */
+/* --- the beginning of a session --- */
 
 static const char *busy(struct inbound *in)
 {
@@ -536,51 +206,202 @@ static const char *busy(struct inbound *in)
 		return "421 4.3.2 Shutting down";
 	if (atomic_load(&s->relay->connections) > (unsigned)s->config->limits.connections)
 		return "421 4.7.0 Too many connections";
-	if (!count_client(in))
+	if (!inbound_client_count(in))
 		return "421 4.7.0 Too many connections from your address";
 	return NULL;
 }
 
+static void fill_settings(struct inbound *in)
+{
+	const struct config_listen *l = in->listen;
+	struct smtp_server_settings *t = &in->settings;
+	t->hostname = in->config->hostname;
+	t->message_size = (uint64_t)in->config->limits.message_size;
+	t->recipients = (unsigned)in->config->limits.recipients;
+	t->errors = ERRORS_MAX;
+	t->tls = l->tls == CONFIG_LISTEN_IMPLICIT;
+	t->starttls = l->tls == CONFIG_LISTEN_STARTTLS;
+	t->tls_required = l->tls_required;
+	t->auth = l->auth != CONFIG_AUTH_NONE;
+	t->auth_required = l->auth == CONFIG_AUTH_REQUIRED;
+	t->xclient = sp_nets_contain(l->xclient.nets, l->xclient.count, &in->client.addr);
+	t->hold_max_s = (uint32_t)(in->config->limits.hold_ms / 1000);
+}
+
+/* `data`: what came behind a PROXY header, which is then what is pending. */
+static void greet(struct inbound *in, const char *refusal, struct sp_str *data)
+{
+	in->phase = INBOUND_TALK;
+	fill_settings(in);
+	in->engine = smtp_server_new(&in->settings);
+	inbound_client_known(in);
+	if (refusal)
+		smtp_server_greet_refuse(in->engine, refusal);
+	else
+		smtp_server_greet(in->engine);
+	drive(in, data);
+}
+
+/* The client is known by its address; TLS or the greeting is next. */
+static void begin(struct inbound *in, struct sp_str *data)
+{
+	const char *refusal = busy(in);
+	if (in->listen->tls != CONFIG_LISTEN_IMPLICIT) {
+		greet(in, refusal, data);
+	} else if (refusal) {                   /* a handshake is dearer than what it would say */
+		log_unheard(in, "greeting", refusal);
+		close_session(in, false);
+	} else {
+		begin_handshake(in, *data);
+	}
+}
+
+/* --- PROXY --- */
+
+static void on_proxy_data(struct inbound *in, struct sp_str data)
+{
+	size_t taken;
+	struct core_proxy proxy;
+	sp_buf_add(&in->pending, data);
+	sp_assert(!sp_buf_failed(&in->pending));        /* a header is complete or broken by CORE_PROXY_MAX */
+	switch (core_proxy_read(sp_buf_str(&in->pending), &taken, &proxy)) {
+	case CORE_PROXY_MORE:
+		return;
+	case CORE_PROXY_BROKEN:
+		log_unheard(in, "proxy", proxy.why);
+		close_session(in, false);
+		return;
+	case CORE_PROXY_DONE:
+		break;
+	}
+	if (!proxy.local)
+		inbound_client_proxied(in, &proxy.from);
+	sp_buf_consume(&in->pending, taken);
+	struct sp_str rest = sp_buf_str(&in->pending);
+	begin(in, &rest);
+}
+
+/* --- what the connection tells --- */
+
+static void on_data(void *owner, struct sp_str data)
+{
+	struct inbound *in = owner;
+	if (in->phase == INBOUND_PROXY)
+		on_proxy_data(in, data);
+	else
+		inbound_feed(in, data);
+}
+
+static void on_drained(void *owner)
+{
+	struct inbound *in = owner;
+	struct sp_str none = { 0 };
+	if (in->paused && !in->storing && !in->login)
+		inbound_feed(in, none);
+}
+
+static void on_tls(void *owner, const struct sp_fail *why)
+{
+	struct inbound *in = owner;
+	struct sp_str none = { 0 };
+	if (sp_failed(why)) {
+		log_unheard(in, "handshake", why->text);
+		close_session(in, true);        /* so that our alert arrives */
+		return;
+	}
+	inbound_client_handshake(in);
+	if (in->engine == NULL) {
+		greet(in, in->shard->stopping ? "421 4.3.2 Shutting down" : NULL, &none);
+		return;
+	}
+	in->phase = INBOUND_TALK;
+	smtp_server_tls_done(in->engine);
+	inbound_client_known(in);
+	drive(in, &none);
+}
+
+static void log_lost(const struct inbound *in, const struct sp_fail *why)
+{
+	log_unheard(in, smtp_server_in_content(in->engine) ? "content" : "transaction", sp_failed(why) ? why->text : "the client closed the connection");
+}
+
+static void time_is_up(struct inbound *in)
+{
+	struct sp_str none = { 0 };
+	smtp_server_dismiss(in->engine, "421 4.4.2 Timeout, closing the connection", true);
+	while (smtp_server_next(in->engine, &none) == SMTP_SERVER_ABANDON)
+		inbound_forget_transaction(in);
+	flush(in);
+	close_session(in, true);
+}
+
+static void on_end(void *owner, const struct sp_fail *why)
+{
+	struct inbound *in = owner;
+	if (in->phase == INBOUND_PROXY) {
+		if (sp_failed(why))             /* a health check that connects and goes is no news */
+			log_unheard(in, "proxy", why->text);
+		close_session(in, false);
+		return;
+	}
+	bool waits = in->storing || in->login;
+	if (smtp_server_in_transaction(in->engine) && !in->storing)
+		log_lost(in, why);
+	if (sp_failed(why) && strcmp(why->reason, "timeout") == 0 && !waits)
+		time_is_up(in);
+	else
+		close_session(in, false);
+}
+
+/* --- start and stop --- */
+
 void inbound_start(struct shard *s, const struct config_listen *listen, struct core_conn *c)
 {
+	static const struct core_conn_ops ops = { .on_data = on_data, .on_tls = on_tls, .on_drained = on_drained, .on_end = on_end };
 	struct inbound *in = sp_alloc(sizeof(*in));
+	struct sp_str none = { 0 };
 	in->shard = s;
+	in->config = config_ref(s->config);
+	in->listen = listen;
 	in->conn = c;
 	sp_list_push_back(&s->inbounds, &in->link);
 	s->inbound_count++;
 	atomic_fetch_add(&s->relay->connections, 1);
 	sp_buf_init(&in->pending, PENDING_MAX);
-	core_conn_adopt(c, &conn_ops, in);
-	const struct sp_addr *remote = core_conn_remote(c);
-	sp_addr_ip_str(remote, in->client);
-	in->may_relay = sp_nets_contain(listen->allow.nets, listen->allow.count, remote);
-	in->hostname = sp_strdup(s->config->hostname);
-	in->settings = (struct smtp_server_settings){
-		.hostname = in->hostname, .message_size = (uint64_t)s->config->limits.message_size,
-		.recipients = (unsigned)s->config->limits.recipients, .errors = ERRORS_MAX,
-		.normalise_bare_lf = sp_nets_contain(listen->bare_lf.nets, listen->bare_lf.count, remote),
-	};
-	in->engine = smtp_server_new(&in->settings);
+	core_conn_adopt(c, &ops, in);
+	inbound_client_init(in);
 	in->began_ms = core_clock_mono_ms();
 	in->deadline_ms = in->began_ms + SESSION_MS;
-	const char *reply = busy(in);
-	if (reply)
-		smtp_server_greet_refuse(in->engine, reply);
-	else
-		smtp_server_greet(in->engine);
+	if (!sp_nets_contain(listen->proxy.nets, listen->proxy.count, core_conn_remote(c))) {
+		begin(in, &none);
+		return;
+	}
+	in->phase = INBOUND_PROXY;
+	core_conn_deadline(c, PROXY_MS);
+}
+
+static void stop_one(struct inbound *in, bool now)
+{
 	struct sp_str none = { 0 };
+	if (in->engine == NULL) {                       /* nothing was said yet, and nothing is lost */
+		close_session(in, false);
+		return;
+	}
+	bool idle = in->dismissed && !smtp_server_in_transaction(in->engine);
+	smtp_server_dismiss(in->engine, "421 4.3.2 Shutting down", now || idle);
+	in->dismissed = true;
+	if ((!now && !idle) || in->storing)
+		return;
+	if (in->login) {
+		login_cancel(in->login);
+		in->login = NULL;
+		smtp_server_refuse(in->engine, "454 4.7.0 Shutting down; try again later");
+	}
 	drive(in, &none);
 }
 
 void inbound_stop_all(struct shard *s, bool now)
 {
-	SP_LIST_EACH(&s->inbounds, l) {
-		struct inbound *in = sp_container_of(l, struct inbound, link);
-		struct sp_str none = { 0 };
-		bool idle = in->dismissed && !smtp_server_in_transaction(in->engine);
-		smtp_server_dismiss(in->engine, "421 4.3.2 Shutting down", now || idle);
-		in->dismissed = true;
-		if ((now || idle) && in->storing == NULL)
-			drive(in, &none);
-	}
+	SP_LIST_EACH(&s->inbounds, l)
+		stop_one(sp_container_of(l, struct inbound, link), now);
 }

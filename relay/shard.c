@@ -20,6 +20,7 @@ struct shard_listener {
 	struct shard *shard;
 	struct core_listener *listener;
 	struct sp_addr address;
+	unsigned unix_mode;
 };
 
 /* --- random, names --- */
@@ -69,13 +70,14 @@ static void close_listener(struct shard_listener *ln)
 	free(ln);
 }
 
-static int open_listener(struct shard *s, const struct sp_addr *address, struct sp_fail *why)
+static int open_listener(struct shard *s, const struct config_listen *listen, struct sp_fail *why)
 {
 	static const struct core_listener_ops ops = { .on_accept = on_accept, .on_error = on_accept_error };
 	struct shard_listener *ln = sp_alloc(sizeof(*ln));
 	ln->shard = s;
-	ln->address = *address;
-	if (core_listener_open(s->loop, address, true, 0600, &ops, ln, &ln->listener, why) != 0) {
+	ln->address = listen->address;
+	ln->unix_mode = listen->unix_mode;
+	if (core_listener_open(s->loop, &ln->address, true, ln->unix_mode, &ops, ln, &ln->listener, why) != 0) {
 		free(ln);
 		return -1;
 	}
@@ -91,18 +93,27 @@ static bool is_open(const struct shard *s, const struct sp_addr *address)
 	return false;
 }
 
-/* Opens what is configured and not open; closes what is open and not configured. */
+/* A unix socket has no SO_REUSEPORT: one shard has it. */
+static bool is_ours(const struct shard *s, const struct config_listen *listen)
+{
+	return sp_addr_family(&listen->address) != AF_UNIX || s->index == 0;
+}
+
+/* Opens what is configured and not open; closes what is open and not configured so. */
 static int match_listeners(struct shard *s, struct sp_fail *why)
 {
 	int status = 0;
 	SP_LIST_EACH(&s->listeners, l) {
 		struct shard_listener *ln = sp_container_of(l, struct shard_listener, link);
-		if (listen_of(s, &ln->address) == NULL)
+		const struct config_listen *listen = listen_of(s, &ln->address);
+		if (listen == NULL || listen->unix_mode != ln->unix_mode)
 			close_listener(ln);
 	}
-	for (size_t i = 0; i < s->config->listen.count; i++)
-		if (!is_open(s, &s->config->listen.items[i].address) && open_listener(s, &s->config->listen.items[i].address, why) != 0)
+	for (size_t i = 0; i < s->config->listen.count; i++) {
+		const struct config_listen *listen = &s->config->listen.items[i];
+		if (is_ours(s, listen) && !is_open(s, &listen->address) && open_listener(s, listen, why) != 0)
 			status = -1;
+	}
 	return status;
 }
 

@@ -5,12 +5,22 @@ import socket
 
 
 class Client:
-    """A connection to `address` (host, port), with the greeting read."""
+    """A connection to `address` ((host, port), or the path of a unix socket), with the greeting read. `first`: octets before all else, such as a PROXY header;
+    `tls`: an ssl.SSLContext, under which it begins, for the server's `name`."""
 
-    def __init__(self, address, source=None, timeout=30.0, greeting=True):
-        self.sock = socket.create_connection(address, timeout, source_address=(source, 0) if source else None)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, address, source=None, timeout=30.0, greeting=True, first=b"", tls=None, name=None):
+        if isinstance(address, str):
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(timeout)
+            self.sock.connect(address)
+        else:
+            self.sock = socket.create_connection(address, timeout, source_address=(source, 0) if source else None)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
+        if first:
+            self.sock.sendall(first)
+        if tls:
+            self.start_tls(tls, name)
         self.greeting = self.reply() if greeting else None
 
     def __enter__(self):
@@ -21,6 +31,14 @@ class Client:
 
     def close(self):
         self.sock.close()
+
+    def start_tls(self, context, name=None):
+        """The handshake; from here on everything is under TLS."""
+        try:
+            self.sock = context.wrap_socket(self.sock, server_hostname=name)
+        except (OSError, ValueError):
+            self.sock.close()
+            raise
 
     def send(self, data):
         """These bytes, as they are."""
