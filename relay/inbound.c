@@ -126,6 +126,7 @@ static void on_intake_drained(void *owner)
 /* Until it waits for the client, for the spool or for room. May free the session: the last thing a caller does. */
 static void drive(struct inbound *in, struct sp_str *data)
 {
+	smtp_server_set_now(in->engine, core_clock_wall_s());
 	for (;;) {
 		if (in->storing || in->login || (in->intake && intake_unwritten(in->intake) > INTAKE_UNWRITTEN_MAX)) {
 			if (in->intake)
@@ -177,7 +178,7 @@ static void drive(struct inbound *in, struct sp_str *data)
 			inbound_client_login(in);
 			break;
 		case SMTP_SERVER_XCLIENT:
-			smtp_server_refuse(in->engine, NULL);
+			inbound_client_xclient(in);
 			break;
 		case SMTP_SERVER_CLOSE:
 			flush(in);

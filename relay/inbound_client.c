@@ -157,6 +157,56 @@ void inbound_client_login(struct inbound *in)
 	in->login = login_begin(in->shard, &in->client.addr, login->name, login->password, on_login, in);
 }
 
+/* --- XCLIENT (Postfix's XCLIENT_README) --- */
+
+/* Not said: as it was. Not available: then there is no address that could be in listen.allow. */
+static bool read_address(const struct smtp_server_xclient *x, struct sp_addr *addr)
+{
+	uint64_t port = 0;
+	if (x->addr == NULL)
+		return true;
+	*addr = (struct sp_addr){ 0 };
+	addr->sa.sa_family = AF_UNSPEC;
+	if (*x->addr == '\0')
+		return true;
+	if (x->port && *x->port && !sp_str_number(sp_str_of(x->port), 0, 65535, &port))
+		return false;
+	return sp_addr_parse_ip(sp_str_of(x->addr), (uint16_t)port, addr);
+}
+
+/* Another client stands behind the proxy now: what the last one proved itself is not its own. A proxy may say what it knows in several commands. */
+static void become(struct inbound *in, const struct sp_addr *addr, const char *login)
+{
+	struct inbound_client *c = &in->client;
+	speaks_for_another(in);
+	set_address(in, addr);
+	free(c->subject);
+	c->subject = NULL;
+	if (login == NULL && c->user_of_proxy)
+		return;
+	free(c->user);
+	c->user_of_proxy = login && *login;
+	c->user = c->user_of_proxy ? sp_strdup(login) : NULL;
+}
+
+void inbound_client_xclient(struct inbound *in)
+{
+	const struct smtp_server_xclient *x = smtp_server_xclient(in->engine);
+	struct sp_addr addr = in->client.addr;
+	if (!read_address(x, &addr)) {
+		smtp_server_refuse(in->engine, "501 5.5.4 XCLIENT: not an address and a port");
+		return;
+	}
+	inbound_client_uncount(in);
+	become(in, &addr, x->login);
+	if (!inbound_client_count(in)) {
+		smtp_server_refuse(in->engine, "421 4.7.0 Too many connections from your address");
+		return;
+	}
+	smtp_server_accept(in->engine, NULL);
+	inbound_client_known(in);
+}
+
 /* --- as a value --- */
 
 void inbound_client_copy(struct inbound_client *to, const struct inbound_client *from)

@@ -72,7 +72,8 @@ void inbound_client_clear(struct inbound_client *c);
 void inbound_client_log(struct sp_log *l, const struct inbound_client *c);      /* its fields of a line */
 /* "192.0.2.1", "192.0.2.1 (app1)": for the spool. Appends. */
 void inbound_client_name(const struct inbound_client *c, struct sp_buf *out);
-void inbound_client_login(struct inbound *in);                  /* at LOGIN */
+void inbound_client_login(struct inbound *in);                  /* at LOGIN, XCLIENT of the engine */
+void inbound_client_xclient(struct inbound *in);
 
 /* inbound_mail.c */
 void inbound_mail(struct inbound *in);                          /* at MAIL, RCPT, BEGIN, CONTENT of the engine */

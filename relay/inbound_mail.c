@@ -32,18 +32,11 @@ static void log_refused(const struct inbound *in, const char *to, const char *re
 
 /* --- MAIL --- */
 
-/* Until when the client wants it held (RFC 4865), Unix ms; 0: it may go at once. False: for longer than we offer. */
-static bool held_until(const struct smtp_server_mail *mail, int64_t now_ms, int64_t max_ms, int64_t *until_ms)
+/* Until when the client wants it held (RFC 4865), Unix ms; 0: it may go at once. The engine has held it against what is offered. */
+static int64_t held_until(const struct smtp_server_mail *mail, int64_t now_ms)
 {
-	*until_ms = 0;
-	if (mail->hold_for_s > 0)
-		*until_ms = now_ms + (int64_t)sp_min(mail->hold_for_s, (uint64_t)(max_ms / 1000)) * 1000;
-	if (mail->hold_until_s <= now_ms / 1000)
-		return true;
-	if (mail->hold_until_s > (now_ms + max_ms) / 1000)
-		return false;
-	*until_ms = mail->hold_until_s * 1000;
-	return true;
+	int64_t until_ms = mail->hold_for_s > 0 ? now_ms + (int64_t)mail->hold_for_s * 1000 : mail->hold_until_s * 1000;
+	return until_ms > now_ms ? until_ms : 0;
 }
 
 /* RFC 2852 4: the seconds count from when MAIL came. */
@@ -52,7 +45,7 @@ static int64_t by_time(const struct smtp_server_mail *mail, int64_t now_ms)
 	return mail->wish.by == SP_BY_NONE ? 0 : now_ms + mail->by_s * 1000;
 }
 
-static const char *refuse_mail(struct inbound *in, int64_t now_ms)
+static const char *refuse_mail(struct inbound *in)
 {
 	const char *reply = short_of(in->shard), *sender = smtp_server_sender(in->engine)->text;
 	if (reply)
@@ -62,8 +55,6 @@ static const char *refuse_mail(struct inbound *in, int64_t now_ms)
 		log_refused(in, NULL, reply);
 		return reply;
 	}
-	if (!held_until(smtp_server_mail(in->engine), now_ms, in->config->limits.hold_ms, &in->wish.hold_until_ms))
-		return "501 5.5.4 HOLDUNTIL is later than this server holds mail";
 	return NULL;
 }
 
@@ -74,7 +65,8 @@ void inbound_mail(struct inbound *in)
 	in->wish = mail->wish;
 	in->wish.envid = sp_arena_strdup(&in->arena, mail->wish.envid);
 	in->wish.by_ms = by_time(mail, now_ms);
-	const char *reply = refuse_mail(in, now_ms);
+	in->wish.hold_until_ms = held_until(mail, now_ms);
+	const char *reply = refuse_mail(in);
 	if (reply) {
 		smtp_server_refuse(in->engine, reply);
 		inbound_forget_transaction(in);
