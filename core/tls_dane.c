@@ -94,8 +94,8 @@ static void tell_mismatch(const struct core_tls_peer *peer, const struct core_tl
 	sp_buf_init(&shown, 256);
 	add_records(&records, dane);
 	add_shown(&shown, core_tls_leaf(peer));
-	sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "tlsa-mismatch", "its certificate matches none of its TLSA records (%s); a record of what it "
-	            "showed would be 3 1 1 %s", sp_buf_cstr(&records), sp_buf_cstr(&shown));
+	sp_fail_tls(why, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "tlsa-mismatch", "its certificate matches none of its TLSA records (%s); a record of "
+	            "what it showed would be 3 1 1 %s", sp_buf_cstr(&records), sp_buf_cstr(&shown));
 	sp_buf_clear(&records);
 	sp_buf_clear(&shown);
 	ERR_clear_error();

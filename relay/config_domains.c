@@ -94,6 +94,8 @@ static void check_item(struct conf_reader *r, yaml_node_t *item, const struct co
 		conf_problem(r, item, "domains: an item needs a domain");
 	else if (!of_tls && !d->requiretls && !d->rate.count && !d->concurrency)
 		conf_problem(r, item, "domains: the item for %s says nothing; it takes tls, dane, requiretls, rate or concurrency", rule->domain);
+	else if (rule->level == STS_LEVEL_DANE && d->has_dane && d->dane == STS_DANE_OFF)
+		conf_problem(r, item, "domains: tls: dane and dane: off, for %s, contradict each other", rule->domain);
 	else if (rule->override && !of_tls)
 		conf_problem(r, item, "domains: override takes the place of what %s publishes; say with what, by tls or dane", rule->domain);
 	else if (lowers && !(rule->override && rule->until_s && *rule->reason))
@@ -105,7 +107,9 @@ static void read_domain(struct conf_reader *r, yaml_node_t *item)
 {
 	struct config *c = r->c;
 	unsigned before = r->count;
-	c->domains.items = sp_realloc(c->domains.items, (c->domains.count + 1) * sizeof(*c->domains.items));
+	size_t n = c->domains.count;
+	if ((n & (n - 1)) == 0)                         /* room for the next power of two: there may be very many */
+		c->domains.items = sp_realloc(c->domains.items, (n ? 2 * n : 1) * sizeof(*c->domains.items));
 	struct config_domain *d = &c->domains.items[c->domains.count++];
 	*d = (struct config_domain){ .dane = STS_DANE_AUTO };
 	struct domain_item of = { .domain = d, .name = sp_strdup(""), .reason = sp_strdup(""), .level = STS_LEVEL_UNSET };
@@ -196,8 +200,9 @@ void conf_domains_warnings(const struct config *c, int64_t now_s, struct sp_buf 
 	for (size_t i = 0; i < c->domains.count; i++) {
 		const struct sts_rule *rule = &c->domains.items[i].rule;
 		if (!sts_rule_in_force(rule, now_s) && ended++ < WARNINGS_MAX)
-			sp_buf_printf(out, "domains: the entry for %s ended with %s, and is as if it were not there; remove it, or set another day after a look at "
-			              "its reason: %s\n", rule->domain, rpt_day_str(rule->until_s / RPT_DAY_S - 1, day), *rule->reason ? rule->reason : "none given");
+			sp_buf_printf(out, "domains: the entry for %s ended with %s, and is as if it were not there; remove it, or set another day after a "
+			              "look at its reason: %s\n", rule->domain, rpt_day_str(rule->until_s / RPT_DAY_S - 1, day),
+			              *rule->reason ? rule->reason : "none given");
 	}
 	if (ended > WARNINGS_MAX)
 		sp_buf_printf(out, "domains: %zu more entries have ended\n", ended - WARNINGS_MAX);
@@ -205,7 +210,8 @@ void conf_domains_warnings(const struct config *c, int64_t now_s, struct sp_buf 
 
 static const struct conf_help help[] = {
 	{ "domains[].domain", "domain", "(none)", "recipient domain, or the name of a configured next hop" },
-	{ "domains[].tls", "word", "(none)", "at least: none, may, encrypt, verify (a certificate for the MX host, or TLSA), dane (TLSA); a floor under what is published" },
+	{ "domains[].tls", "word", "(none)",
+	  "at least: none, may, encrypt, verify (a certificate for the MX host, or TLSA), dane (TLSA); a floor under what is published" },
 	{ "domains[].dane", "word", "delivery.dane", "auto, off, required" },
 	{ "domains[].requiretls", "word", "delivery.requiretls", "enforce, or relaxed: REQUIRETLS mail goes there although it does not offer that" },
 	{ "domains[].rate", "rate", "delivery.rate", "messages to it, such as 100/1m" },

@@ -208,7 +208,7 @@ static int weight(const struct sp_fail *f)
 	case SP_FAIL_TLS:
 		return 9;
 	case SP_FAIL_POLICY:
-		return is_unmet_wish(f) ? 3 : 10;       /* RFC 8689 4.2.1: each host is tried before the message is returned; one that could not be tried may give it */
+		return is_unmet_wish(f) ? 3 : 10;       /* RFC 8689 4.2.1: a bounce comes after each host was tried; one that could not be may give it */
 	}
 	return 0;
 }

@@ -117,14 +117,15 @@ static void bar_without_dane(struct sts_demand *d, const char *who, enum sts_ori
 	if (d->tlsa)
 		sp_fail_tls(&why, SP_FAIL_POLICY, d->tlsa->fail.result, d->tlsa->fail.reason, "%s, and %s", who, d->tlsa->fail.text);
 	else
-		sp_fail_tls(&why, SP_FAIL_POLICY, SP_RESULT_DANE_REQUIRED, "dane-required", "%s, and %.120s has no TLSA records that are DNSSEC-secure", who, d->host);
+		sp_fail_tls(&why, SP_FAIL_POLICY, SP_RESULT_DANE_REQUIRED, "dane-required", "%s, and %.120s has no TLSA records that are DNSSEC-secure",
+		            who, d->host);
 	snprintf(why.esc, sizeof(why.esc), "4.7.5");
 	bar(d, &why, by);
 }
 
 static void apply_tlsa(const struct sts_question *q, struct sts_demand *d)
 {
-	if (q->dane == STS_DANE_OFF)
+	if (q->dane == STS_DANE_OFF && !(q->rule && q->rule->level == STS_LEVEL_DANE))  /* which is a wish of its own */
 		return;
 	d->tlsa = q->tlsa && q->tlsa->state != STS_TLSA_NONE ? q->tlsa : NULL;
 	switch (d->tlsa ? d->tlsa->state : STS_TLSA_NONE) {
@@ -204,8 +205,8 @@ static void require_tls(const struct sts_question *q, struct sts_demand *d)
 	if (q->relaxed || sp_failed(&d->barred) || named_securely(q, d))
 		return;
 	struct sp_fail why;
-	sp_fail_tls(&why, SP_FAIL_POLICY, SP_RESULT_NONE, "requiretls-mx-insecure", "the message requires TLS on all its way (REQUIRETLS), and that %.120s is an MX "
-	            "host of the domain is neither DNSSEC-secure nor said by an MTA-STS policy", d->host);
+	sp_fail_tls(&why, SP_FAIL_POLICY, SP_RESULT_NONE, "requiretls-mx-insecure", "the message requires TLS on all its way (REQUIRETLS), and that "
+	            "%.120s is an MX host of the domain is neither DNSSEC-secure nor said by an MTA-STS policy", d->host);
 	why.permanent = true;
 	snprintf(why.esc, sizeof(why.esc), "5.7.30");
 	bar(d, &why, STS_ORIGIN_MAIL);
@@ -462,8 +463,8 @@ enum sts_decision sts_verdict_ready(const struct sts_demand *d, const struct sts
 	*why = SP_FAIL_OK;
 	if (!d->peer_requiretls || shown->requiretls_offered)
 		return STS_DELIVER;
-	sp_fail_tls(why, SP_FAIL_POLICY, SP_RESULT_NONE, "requiretls-not-offered", "the message requires TLS on all its way (REQUIRETLS), and %.120s does not offer "
-	            "to see to that", d->host);
+	sp_fail_tls(why, SP_FAIL_POLICY, SP_RESULT_NONE, "requiretls-not-offered", "the message requires TLS on all its way (REQUIRETLS), and %.120s "
+	            "does not offer to see to that", d->host);
 	why->permanent = true;
 	snprintf(why->esc, sizeof(why->esc), "5.7.30");         /* RFC 8689 4.2.1 */
 	return STS_REFUSE;

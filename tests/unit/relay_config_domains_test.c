@@ -127,6 +127,8 @@ static const struct { const char *label, *items, *want; } mistakes[] = {
 	{ "an end and a reason are no override", "- {domain: x.example, tls: may, until: 2027-01-31, reason: r}\n", LOWERS("tls: may") },
 	{ "override of nothing", "- {domain: x.example, rate: 1/1s" OVER,
 	  "t.yaml:3: domains: override takes the place of what x.example publishes; say with what, by tls or dane\n" },
+	{ "for and against DANE", "- {domain: x.example, tls: dane, dane: off" OVER,
+	  "t.yaml:3: domains: tls: dane and dane: off, for x.example, contradict each other\n" },
 	{ "no domain", "- {tls: verify}\n", "t.yaml:3: domains: an item needs a domain\n" },
 	{ "nothing is said", "- {domain: x.example}\n",
 	  "t.yaml:3: domains: the item for x.example says nothing; it takes tls, dane, requiretls, rate or concurrency\n" },

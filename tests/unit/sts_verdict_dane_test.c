@@ -87,6 +87,8 @@ static const struct {
 	/* delivery.dane */
 	{ "dane: off", "enforce", LISTED, &usable, STS_DANE_OFF, NULL, PLAIN, false, "pkix sts pkix-too" },
 	{ "dane: off, the look-up failed", NULL, LISTED, &bogus, STS_DANE_OFF, NULL, PLAIN, false, "none none" },
+	{ "dane: off, but for this domain", NULL, LISTED, &usable, STS_DANE_OFF, &floor_dane, PLAIN, false, "dane tlsa" },
+	{ "dane: off, but for this domain, there is none", NULL, LISTED, &none, STS_DANE_OFF, &floor_dane, PLAIN, false, "none rule barred=dane-required" },
 	{ "dane: required, there is", NULL, LISTED, &usable, STS_DANE_REQUIRED, NULL, PLAIN, false, "dane tlsa" },
 	{ "dane: required, there is none", NULL, LISTED, &none, STS_DANE_REQUIRED, NULL, PLAIN, false, "none tlsa barred=dane-required" },
 	{ "dane: required, the address is not secure", "enforce", LISTED, NULL, STS_DANE_REQUIRED, NULL, PLAIN, false, "pkix tlsa pkix-too barred=dane-required" },
