@@ -39,8 +39,9 @@ struct smtp_client_settings {
 	const char *helo;               /* our host name; copied */
 	const char *peer;               /* for the texts of failures: "mx1.example.com[192.0.2.1]"; copied */
 	enum smtp_client_tls tls;
-	/* Credentials, copied, wiped in the end; NULL: none. Said under TLS only: where no TLS came about, or AUTH is not offered or refused, the session ends
-	 * with a failure (REPLY with the code, else PROTOCOL, reason "auth-..."), which is never permanent: the operator can mend it. */
+	/* Credentials, copied, wiped once the peer has taken them; NULL: none. Said under TLS only: where no TLS came about (auth-needs-tls), or AUTH is not
+	 * offered (auth-not-offered) or refused (auth-refused), the peer is out of step (auth-broken) or they are too long to be said (auth-too-long), the session
+	 * ends with a failure (REPLY with the code, else PROTOCOL) of that reason, which is never permanent: the operator can mend it. No text repeats them. */
 	const char *user, *password;
 };
 struct smtp_client *smtp_client_new(const struct smtp_client_settings *settings);
