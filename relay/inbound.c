@@ -27,6 +27,15 @@ void inbound_forget_transaction(struct inbound *in)
 	sp_arena_clear(&in->arena);
 }
 
+static void forget_pending(struct inbound *in)
+{
+	if (in->secret)
+		sp_buf_wipe(&in->pending);
+	else
+		sp_buf_clear(&in->pending);
+	in->secret = false;
+}
+
 static void close_session(struct inbound *in, bool politely)
 {
 	struct shard *s = in->shard;
@@ -43,7 +52,7 @@ static void close_session(struct inbound *in, bool politely)
 	atomic_fetch_sub(&s->relay->connections, 1);
 	smtp_server_free(in->engine);
 	inbound_client_clear(&in->client);
-	sp_buf_clear(&in->pending);
+	forget_pending(in);
 	free(in->login_name);
 	free(in->recipients);
 	config_unref(in->config);
@@ -145,7 +154,7 @@ static void drive(struct inbound *in, struct sp_str *data)
 				pause_with(in, *data);          /* on_drained goes on */
 				return;
 			}
-			sp_buf_clear(&in->pending);
+			forget_pending(in);
 			if (in->paused)
 				core_conn_resume(in->conn);
 			in->paused = false;
@@ -175,6 +184,7 @@ static void drive(struct inbound *in, struct sp_str *data)
 			return;
 		case SMTP_SERVER_LOGIN:
 			flush(in);
+			in->secret = true;
 			inbound_client_login(in);
 			break;
 		case SMTP_SERVER_XCLIENT:

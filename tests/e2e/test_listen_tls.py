@@ -185,6 +185,23 @@ def test_clients_killed_in_the_handshake(world, listen, inbox):
     assert relay.running()
 
 
+def test_a_stop_waits_for_no_handshake(world, start_relay, pair):
+    """Nor for a PROXY header, nor for a client that has said nothing yet."""
+    files = {"tls": "implicit", "certificate": pair[0], "key": pair[1]}
+    relay = start_relay(listen=[{"address": "127.0.0.1:2525", **files}, {"address": "127.0.0.1:2526", "proxy": ["127.0.0.0/8"]}])
+    held = [socket.create_connection(("127.0.0.1", port)) for port in (2525, 2526) for _ in range(3)]
+    held[0].sendall(b"\x16\x03\x01")
+    held[3].sendall(b"PROXY TCP4 ")
+    talking = Client(ADDRESS, tls=context(world), name="relay.example")
+    talking.hello()
+    started = time.monotonic()
+    assert relay.stop() == 0
+    assert time.monotonic() - started < 8
+    for sock in held:
+        sock.close()
+    talking.close()
+
+
 # Who may relay.
 
 def test_client_certificate(world, listen, inbox):
