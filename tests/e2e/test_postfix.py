@@ -72,3 +72,40 @@ def test_postfix_keeps_its_mail_while_the_relay_is_down(world, relay, local_mta)
     assert local_mta.queue()
     relay.start()
     assert b"Subject: later" in host.wait_messages(timeout=40)[0].data
+
+
+def offering(world, *keywords):
+    """A domain, and its host, which offers these keywords besides the usual ones."""
+    domain = world.domain()
+    usual = ("PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES")
+    return domain, domain.mx(world.honest(f"mx1.{domain}").but(keywords=usual + keywords))
+
+
+def said(host, verb):
+    """The only command of this verb that came to `host`, as text."""
+    [line] = [line for session in host.sessions for line, _ in session.commands if line.upper().startswith(verb)]
+    return line.decode("utf-8")
+
+
+def test_what_postfix_is_asked_for_goes_through_us(world, local_mta, relay):
+    domain, host = offering(world, "DSN")
+    with smtplib.SMTP(local_mta.address, 25, local_hostname="app.example") as client:
+        client.sendmail("ann@sender.example", [domain.user()], message("dsn"), mail_options=["RET=HDRS", "ENVID=QQ+2B1"],
+                        rcpt_options=["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;old+2B1@x.example"])
+    host.wait_messages()
+    mail, rcpt = said(host, b"MAIL"), said(host, b"RCPT")
+    assert "RET=HDRS" in mail and "ENVID=QQ+2B1" in mail, mail
+    assert "NOTIFY=SUCCESS,FAILURE" in rcpt and "ORCPT=rfc822;old+2B1@x.example" in rcpt, rcpt
+    assert relay.wait_delivery(domain.name)["result"] == "delivered"
+
+
+def test_postfix_hands_us_mail_beyond_ascii(world, local_mta, relay):
+    domain, host = offering(world, "SMTPUTF8")
+    data = message("j\u00f6rg")
+    with smtplib.SMTP(local_mta.address, 25, local_hostname="app.example") as client:
+        client.ehlo()
+        client.sendmail("ann@sender.example", [f"j\u00f6rg@{domain}"], data, mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+    [got] = host.wait_messages()
+    assert "SMTPUTF8" in said(host, b"MAIL") and f"<j\u00f6rg@{domain}>" in said(host, b"RCPT")
+    assert got.data.endswith(data) and b" with UTF8SMTP id " in got.data.split(b"Subject:")[0], got.data
+    assert relay.wait_delivery(domain.name)["result"] == "delivered"
