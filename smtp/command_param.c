@@ -43,14 +43,13 @@ static bool take_parameter(struct sp_str *s, struct parameter *out)
 	return out->keyword.len > 0 && (!out->has_value || out->value.len > 0) && (s->len == 0 || s->p[0] == ' ');
 }
 
-/* xtext that stands for printable ASCII. */
-static bool is_printable_xtext(struct sp_str s, size_t max)
+/* xtext that stands for text: nothing that could end a line of a notification. */
+static bool is_xtext(struct sp_str s, size_t max, bool utf8)
 {
 	struct sp_buf text;
 	sp_buf_init(&text, max);
-	bool fine = s.len > 0 && s.len <= max && smtp_xtext_decode(s, &text);
-	for (size_t i = 0; fine && i < text.len; i++)
-		fine = sp_is_print(text.p[i]);
+	bool fine = s.len > 0 && s.len <= max && smtp_xtext_decode(s, &text) && smtp_is_utf8_text(sp_buf_str(&text)) &&
+	            (utf8 || sp_str_is_ascii(sp_buf_str(&text)));
 	sp_buf_clear(&text);
 	return fine;
 }
@@ -108,7 +107,7 @@ static const char *apply_ret(struct sp_str value, struct reading *r)
 
 static const char *apply_envid(struct sp_str value, struct reading *r)
 {
-	if (!is_printable_xtext(value, SP_ENVID_MAX))           /* RFC 3461 4.4 */
+	if (!is_xtext(value, SP_ENVID_MAX, false))           /* RFC 3461 4.4 */
 		return "501 5.5.4 Bad ENVID: xtext of at most 100 octets is asked for";
 	r->out->wish.envid = sp_arena_dup(r->arena, value);
 	return NULL;
@@ -176,7 +175,7 @@ static const char *apply_by(struct sp_str value, struct reading *r)
 static const char *apply_auth(struct sp_str value, struct reading *r)
 {
 	(void)r;
-	if (sp_str_eq(value, SP_STR("<>")) || is_printable_xtext(value, AUTH_MAX))
+	if (sp_str_eq(value, SP_STR("<>")) || is_xtext(value, AUTH_MAX, true))
 		return NULL;
 	return "501 5.5.4 Bad AUTH: xtext or <> is asked for";
 }
@@ -211,13 +210,14 @@ static bool is_atom(struct sp_str s)
 	return s.len > 0;
 }
 
-/* RFC 3461 4.2: addr-type ";" xtext. RFC 6533 3: of type utf-8 it may have octets over 127 where SMTPUTF8 was said; "\x{...}" in it is xtext as well. */
+/* RFC 3461 4.2: addr-type ";" xtext. RFC 6533 3: of type utf-8 it may have octets over 127 where SMTPUTF8 was said; "\x{...}" in it is xtext as well.
+ * Leniency: xtext of octets over 127, as Postfix 3.7 says of an address beyond ASCII: "rfc822;j+C3+B6rg@example.com". */
 static bool is_orcpt(struct sp_str value, bool utf8)
 {
 	struct sp_str type = sp_take_until(&value, ';');
 	if (!is_atom(type) || value.len == 0)
 		return false;
-	if (is_printable_xtext(value, SP_ORCPT_MAX))
+	if (is_xtext(value, SP_ORCPT_MAX, true))
 		return true;
 	return utf8 && sp_str_eq_nocase(type, SP_STR("utf-8")) && smtp_is_utf8_text(value) && !sp_str_contains(value, '+');
 }

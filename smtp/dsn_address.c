@@ -1,6 +1,9 @@
 /* smtp/dsn_address.c - see dsn_address.h. */
 #include "smtp/dsn_address.h"
 
+#include "core/wish.h"
+#include "smtp/xtext.h"
+
 #include <stdio.h>
 
 bool smtp_dsn_has_eight_bit(struct sp_str s)
@@ -164,9 +167,23 @@ void smtp_dsn_add_address(struct sp_buf *out, struct sp_str address, bool global
 		smtp_dsn_add_text(out, address, false);
 }
 
+/* What Postfix 3.7 says of an address beyond ASCII: its octets in xtext. RFC 6533 3 has a form for it. */
+static bool add_beyond_ascii(struct sp_buf *out, struct sp_str xtext, bool global)
+{
+	struct sp_buf address;
+	sp_buf_init(&address, SP_ORCPT_MAX);
+	bool so = smtp_xtext_decode(xtext, &address) && smtp_dsn_has_eight_bit(sp_buf_str(&address)) && smtp_dsn_is_utf8(sp_buf_str(&address));
+	if (so)
+		smtp_dsn_add_address(out, sp_buf_str(&address), global);
+	sp_buf_clear(&address);
+	return so;
+}
+
 void smtp_dsn_add_orcpt(struct sp_buf *out, struct sp_str orcpt, bool global)
 {
 	struct sp_str type = sp_take_until(&orcpt, ';');
+	if (sp_str_eq_nocase(type, SP_STR("rfc822")) && add_beyond_ascii(out, orcpt, global))
+		return;
 	smtp_dsn_add_text(out, type, false);
 	sp_buf_adds(out, "; ");
 	if (sp_str_eq_nocase(type, SP_STR("utf-8")))

@@ -139,6 +139,8 @@ static const struct {
 	{ "ORCPT, RFC 3461 4.2", "RCPT TO:<b@x.org> ORCPT=rfc822;Bob+2BSales@Example.COM", SMTP_VERB_RCPT, NULL, "b@x.org" },
 	{ "ORCPT of utf-8 in ASCII, RFC 6533 3", "RCPT TO:<b@x.org> ORCPT=utf-8;j\\x{F6}rg@x.org", SMTP_VERB_RCPT, NULL, "b@x.org" },
 	{ "ORCPT with 8 bits needs SMTPUTF8", "RCPT TO:<b@x.org> ORCPT=utf-8;j\xc3\xb6rg@x.org", SMTP_VERB_RCPT, "501 5.5.4" },
+	{ "ORCPT beyond ASCII as Postfix 3.7 says it", "RCPT TO:<b@x.org> ORCPT=rfc822;j+C3+B6rg@x.org", SMTP_VERB_RCPT, NULL, "b@x.org" },
+	{ "ORCPT that stands for no UTF-8", "RCPT TO:<b@x.org> ORCPT=rfc822;j+F6rg@x.org", SMTP_VERB_RCPT, "501 5.5.4" },
 	{ "ORCPT without a type", "RCPT TO:<b@x.org> ORCPT=bob@x.org", SMTP_VERB_RCPT, "501 5.5.4" },
 	{ "ORCPT without an address", "RCPT TO:<b@x.org> ORCPT=rfc822;", SMTP_VERB_RCPT, "501 5.5.4" },
 	{ "ORCPT that stands for a line end", "RCPT TO:<b@x.org> ORCPT=rfc822;a+0D+0Ab@x.org", SMTP_VERB_RCPT, "501 5.5.4" },
