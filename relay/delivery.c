@@ -8,6 +8,7 @@
 
 #define HANDSHAKE_MS 120000             /* of implicit TLS, before there is an engine that says how long to wait */
 #define IDLE_MS 5000                    /* in the pool */
+#define IDLE_LOOK_MS 500                /* whether others want its place */
 #define IDLE_MAX 200                    /* sessions of a shard in pools */
 
 /* --- the end --- */
@@ -27,6 +28,7 @@ void delivery_end(struct delivery_state *y, const struct sp_fail *why)
 	struct sp_fail told = *why;
 	sp_assert(y->job == NULL);
 	leave_pool(y);
+	delivery_waits_no_more(y);
 	delivery_drop_connection(y, why, true);
 	sp_list_remove(&y->pub.link);
 	d->session_count--;
@@ -55,19 +57,14 @@ static void set_deadline(struct delivery_state *y)
 	core_conn_deadline(y->conn, sp_min(wait, left));
 }
 
-/* Does somebody wait for a session of this address, which this one would only keep busy? */
-static bool is_wanted(const struct delivery_state *y)
-{
-	return pace_wanted(y->shard->relay->pace, &y->addr, core_clock_mono_ms());
-}
-
 static void into_pool(struct delivery_state *y)
 {
 	y->idled = true;
 	sp_list_push_front(&y->pub.dest->pool, &y->pub.pool);
 	y->pub.dest->pool_count++;
 	y->shard->idle_sessions++;
-	core_timer_start(y->timer, IDLE_MS);
+	y->idle_since_ms = core_clock_mono_ms();
+	core_timer_start(y->timer, IDLE_LOOK_MS);
 	core_conn_deadline(y->conn, 0);
 }
 
@@ -88,7 +85,7 @@ static bool on_ready(struct delivery_state *y)
 		delivery_begin_mail(y);
 		return true;
 	}
-	if (more && y->shard->idle_sessions < IDLE_MAX && !is_wanted(y)) {
+	if (more && y->shard->idle_sessions < IDLE_MAX && !delivery_should_make_room(y)) {
 		into_pool(y);
 		destination_session_idle(y->pub.dest);
 		return false;
@@ -259,7 +256,10 @@ const struct core_conn_ops delivery_conn_ops = {
 static void on_timer(void *owner)
 {
 	struct delivery_state *y = owner;
-	if (sp_link_used(&y->pub.pool)) {       /* idle for long enough */
+	bool idle = sp_link_used(&y->pub.pool);
+	if (idle && core_clock_mono_ms() - y->idle_since_ms < IDLE_MS && !delivery_should_make_room(y)) {
+		core_timer_start(y->timer, IDLE_LOOK_MS);
+	} else if (idle) {
 		leave_pool(y);
 		smtp_client_quit(y->client);
 		struct sp_str none = { 0 };

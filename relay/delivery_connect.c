@@ -16,38 +16,10 @@ static void keep_session(struct delivery_state *y)
 		resume_keep(&y->pub.dest->resume, &y->host->demand, &y->addr, core_conn_tls_session(y->conn));
 }
 
-/* Shorter than the wait of a destination that failed, jitter included, so that its next attempt looks for itself. */
-static struct pace_limits pace_limits(const struct config *c)
-{
-	uint64_t first = (uint64_t)c->delivery.retry.first_ms / 2, most = (uint64_t)c->delivery.retry.max_ms / 2;
-	return (struct pace_limits){ .host_max = (uint64_t)c->delivery.host_concurrency, .all_max = (uint64_t)c->delivery.sessions,
-	                             .dead_first_ms = first, .dead_max_ms = c->delivery.retry.growth >= 2 ? sp_max(first, most) : first };
-}
-
-/* What the end of a session says of its address. `why` not failed(): it ended as sessions do. */
-static enum pace_end pace_end_of(const struct delivery_state *y, const struct sp_fail *why)
-{
-	bool greeted = y->client && *smtp_client_greeted_as(y->client);
-	bool silent = why->kind == SP_FAIL_CONNECT || (why->kind == SP_FAIL_PROTOCOL && strcmp(why->reason, "timeout") == 0);
-	if (why->code == 421)
-		return PACE_PRESSED;
-	if (silent)
-		return greeted ? PACE_PRESSED : PACE_UNREACHED;
-	return y->proven ? PACE_SERVED : PACE_NEUTRAL;
-}
-
-static void leave_address(struct delivery_state *y, const struct sp_fail *why)
-{
-	struct pace_limits limits = pace_limits(y->shard->config);
-	if (y->paced)
-		pace_leave(y->shard->relay->pace, &y->addr, core_clock_mono_ms(), &limits, pace_end_of(y, why), why);
-	y->paced = false;
-}
-
 void delivery_drop_connection(struct delivery_state *y, const struct sp_fail *why, bool politely)
 {
 	keep_session(y);
-	leave_address(y, why);
+	delivery_leave(y, why);
 	if (politely && y->conn)
 		core_conn_finish(y->conn, LINGER_MS);
 	else
@@ -154,38 +126,10 @@ void delivery_settings(const struct delivery_state *y, struct smtp_client_settin
 	}
 }
 
-/* True: one session more of this address. False: the host has as many as it may, so that we wait for room; or it is dead, and the next one is tried. */
-static bool enter_address(struct delivery_state *y)
-{
-	struct sp_fail why;
-	uint64_t again_ms;
-	struct pace_limits limits = pace_limits(y->shard->config);
-	switch (pace_enter(y->shard->relay->pace, &y->addr, core_clock_mono_ms(), &limits, &again_ms, &why)) {
-	case PACE_GO:
-		y->paced = true;
-		break;
-	case PACE_FULL:
-		y->again = true;
-		core_timer_start(y->timer, again_ms);
-		break;
-	case PACE_DEAD:
-		delivery_conclude(y, "failed", &why, NULL);
-		delivery_try_failed(y, &why);
-		break;
-	}
-	return y->paced;
-}
-
-/* Others may have taken the mail while this one waited for room. */
-static bool is_idle_wish(const struct delivery_state *y)
-{
-	return y->job == NULL && y->pub.dest->waiting_count == 0;
-}
-
 void delivery_connect_again(struct delivery_state *y)
 {
 	y->again = false;
-	if (y->stopping || (!y->clear && is_idle_wish(y))) {
+	if (y->stopping) {
 		delivery_give_up_job(y);
 		delivery_end(y, &SP_FAIL_OK);
 	} else {
@@ -196,7 +140,7 @@ void delivery_connect_again(struct delivery_state *y)
 void delivery_connect(struct delivery_state *y)
 {
 	struct sp_fail why;
-	if (!enter_address(y))
+	if (!delivery_enter(y))
 		return;
 	const struct config_source *source = route_source(y->shard->config, &y->plan->target);
 	y->proven = y->suits = false;
@@ -229,6 +173,10 @@ void delivery_try_next(struct delivery_state *y)
 		sp_fail_set(&why, SP_FAIL_SHUTDOWN, "stopping");
 		delivery_give_up_job(y);
 		delivery_end(y, &why);
+		return;
+	}
+	if (delivery_waits_in_vain(y)) {
+		delivery_end(y, &SP_FAIL_OK);
 		return;
 	}
 	if (y->next_try == y->try_count) {

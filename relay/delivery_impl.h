@@ -1,6 +1,7 @@
 /* relay/delivery_impl.h - what the files of a delivery share: its state, and the steps that one leaves to another.
  * delivery_connect.c goes from host to host, delivery_prove.c brings a connection to what is demanded, delivery.c drives the engine, delivery_mail.c sends
- * the message in hand and settles it; delivery_count.c counts the session and delivery_log.c tells of it. For those only. */
+ * the message in hand and settles it; delivery_pace.c minds how hard an address is pressed, delivery_count.c counts the session and delivery_log.c tells of it.
+ * For those only. */
 #ifndef RELAY_DELIVERY_IMPL_H
 #define RELAY_DELIVERY_IMPL_H
 
@@ -31,6 +32,9 @@ struct delivery_state {
 	bool clear;                             /* this try stays in clear: the handshake failed, and that is allowed */
 	bool again;                             /* the timer connects to the same address, not to the next */
 	bool paced;                             /* the address counts this session (relay/pace.h) */
+	bool queued;                            /* no connection: it waits until there is room */
+	size_t full_count;                      /* tries in a row that had none */
+	uint64_t again_ms;                      /* the shortest of their waits */
 	struct sts_shown shown;
 	bool proven;                            /* this connection is what the verdict wants */
 	bool suits;                             /* and offers what the mail requires: it may carry it */
@@ -49,7 +53,7 @@ struct delivery_state {
 	struct core_file_reader *reader;
 	bool reading;
 	/* times, monotonic ms */
-	uint64_t began_ms, opened_ms, proven_ms, job_ms;
+	uint64_t began_ms, opened_ms, proven_ms, job_ms, idle_since_ms;
 	bool first_job;
 	unsigned messages;
 	uint64_t deadline_ms;                   /* of the whole session */
@@ -71,6 +75,13 @@ void delivery_retry_clear(struct delivery_state *y);            /* the same addr
 void delivery_connect_again(struct delivery_state *y);          /* when a wait is over. May free `y` */
 void delivery_drop_connection(struct delivery_state *y, const struct sp_fail *why, bool politely);      /* `why` not failed(): it is over as sessions are */
 void delivery_settings(const struct delivery_state *y, struct smtp_client_settings *out);       /* name and credentials; borrowed from the configuration */
+
+/* delivery_pace.c */
+bool delivery_enter(struct delivery_state *y);                  /* before connecting; false: there is no room, and what is next is under way */
+void delivery_leave(struct delivery_state *y, const struct sp_fail *why);       /* the connection is gone; `why` as above */
+void delivery_waits_no_more(struct delivery_state *y);
+bool delivery_waits_in_vain(const struct delivery_state *y);    /* for room: nothing is left to be sent, or its plan is old */
+bool delivery_should_make_room(const struct delivery_state *y); /* others want its place while it only waits for mail */
 
 /* delivery_prove.c. False: the connection is refused, and what is next is under way. */
 enum smtp_client_tls delivery_tls_mode(const struct delivery_state *y);

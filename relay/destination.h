@@ -25,6 +25,7 @@ struct destination {
 	struct sp_link sessions;                /* of struct delivery */
 	struct sp_link pool;                    /* of struct delivery: those that wait for work */
 	unsigned session_count, pool_count;
+	unsigned queued_count;                  /* sessions that wait for room at the hosts (relay/pace.h), without a connection */
 	size_t window;                          /* sessions allowed by experience; `concurrency` is above it */
 	size_t concurrency;                     /* as its route, its domain or delivery.concurrency says */
 	struct config_rate rate;                /* the same; count 0: none */

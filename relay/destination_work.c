@@ -159,7 +159,7 @@ static unsigned sessions_allowed(const struct destination *d)
 
 static bool may_start(const struct destination *d)
 {
-	return d->session_count < sessions_allowed(d);
+	return d->queued_count == 0 && d->session_count < sessions_allowed(d);
 }
 
 /* A session costs a handshake and carries hundreds of messages a second: one is begun for the first message, another for each SESSION_BACKLOG that wait, and
