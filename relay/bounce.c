@@ -160,3 +160,17 @@ struct bounce *bounce_write(struct shard *s, struct queue_message *m, enum smtp_
 	core_file_read(b->reader, b->wanted, on_content, b);
 	return b;
 }
+
+struct queue_message *bounce_without_require_tls(struct shard *s, const struct queue_message *m)
+{
+	if (*m->sender || !m->wish.require_tls || sp_body_path(m->body))
+		return NULL;
+	struct queue_message fields = *m;
+	fields.id = queue_store_next_id(s->relay->store);
+	fields.arrived_ms = core_clock_wall_ms();
+	fields.wish.require_tls = false;
+	fields.body = sp_body_ref(m->body);
+	struct queue_message *copy = queue_message_new(&fields);
+	sp_log_text(SP_LOG_INFO, m->name, "notice", "a bounce that cannot go under REQUIRETLS goes without, as %s", copy->name);
+	return copy;
+}

@@ -14,6 +14,10 @@ struct bounce *bounce_write(struct shard *s, struct queue_message *m, enum smtp_
                             const struct smtp_dsn_recipient *recipients, size_t count,
                             void (*done)(void *owner, struct queue_message *dsn), void *owner);
 
+/* A copy, one ref, of a bounce that cannot go under REQUIRETLS: it goes without rather than not at all (RFC 8689 5). NULL where `m` is none: it has a sender, asks
+ * for no such thing, or its content is in a file, which belongs to it alone. */
+struct queue_message *bounce_without_require_tls(struct shard *s, const struct queue_message *m);
+
 /* The destination that a notification with this wish is routed to; in `arena`. An address that no longer parses goes to our own host name, where it fails by DNS. */
 const char *bounce_destination(const struct config *c, const char *address, const struct sp_mail_wish *wish, struct sp_arena *arena);
 

@@ -174,8 +174,7 @@ bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain)
 	return site && !uncertain && fail->kind != SP_FAIL_STORE && fail->kind != SP_FAIL_SHUTDOWN;
 }
 
-/* RFC 8689 4.2.1: the message asks for what the host does not give; with the last host the message is returned. The words are sts/verdict.h's. */
-static bool is_unmet_wish(const struct sp_fail *f)
+bool outcome_is_unmet_wish(const struct sp_fail *f)
 {
 	return f->kind == SP_FAIL_POLICY && f->permanent && strncmp(f->reason, "requiretls-", 11) == 0;
 }
@@ -183,7 +182,7 @@ static bool is_unmet_wish(const struct sp_fail *f)
 struct sp_fail outcome_of_session(const struct sp_fail *fail)
 {
 	struct sp_fail told = *fail;
-	told.permanent = fail->permanent && (fail->kind == SP_FAIL_DNS || is_unmet_wish(fail));
+	told.permanent = fail->permanent && (fail->kind == SP_FAIL_DNS || outcome_is_unmet_wish(fail));
 	return told;
 }
 
@@ -208,7 +207,8 @@ static int weight(const struct sp_fail *f)
 	case SP_FAIL_TLS:
 		return 9;
 	case SP_FAIL_POLICY:
-		return is_unmet_wish(f) ? 3 : 10;       /* RFC 8689 4.2.1: a bounce comes after each host was tried; one that could not be may give it */
+		/* RFC 8689 4.2.1: a bounce comes after each host was tried; one that could not be may give it */
+		return outcome_is_unmet_wish(f) ? 3 : 10;
 	}
 	return 0;
 }

@@ -52,6 +52,9 @@ enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, un
  * it (a duplicate is worse than a delay), not when the peer judged the mail. */
 bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain);
 
+/* RFC 8689 4.2.1: the message asks for what the host does not give; with the last host the message is returned. The words are sts/verdict.h's. */
+bool outcome_is_unmet_wish(const struct sp_fail *fail);
+
 /* What a host said or did to a session is no judgement of the mail: the failure as it is told of mail that had no other. Only what DNS says for good
  * stays permanent, and what the mail alone requires (REQUIRETLS) and no host gives (RFC 8689 4.2.1). */
 struct sp_fail outcome_of_session(const struct sp_fail *fail);

@@ -27,6 +27,7 @@ struct settlement {
 	size_t notices;                         /* of the kinds of notices so many are written, or not needed */
 	struct queue_message *dsns[NOTICES];    /* refs */
 	size_t dsn_count;
+	const char *dsn_address;                /* who gets them */
 	const char *dsn_to;                     /* their destination, as the store has it: a reload may change the routes meanwhile */
 	char *remote;                           /* for the DSN: "mx1.example.com [192.0.2.1]" or NULL */
 	struct core_timer *again;
@@ -57,7 +58,7 @@ static void free_settlement(struct settlement *t)
 
 static void route_dsn(struct settlement *t, struct queue_message *dsn)
 {
-	struct queue_recipient r = { .address = t->job->message->sender, .destination = t->dsn_to };
+	struct queue_recipient r = { .address = t->dsn_address, .destination = t->dsn_to };
 	shard_give(t->dest->shard->relay, r.destination, queue_job_new(dsn, &r, 1));
 }
 
@@ -180,10 +181,10 @@ static void write_results(struct settlement *t)
 	}
 	struct queue_dsn dsns[NOTICES];
 	if (t->dsn_count > 0 && t->dsn_to == NULL)      /* they ask for the same */
-		t->dsn_to = bounce_destination(s->config, t->job->message->sender, &t->dsns[0]->wish, &t->arena);
+		t->dsn_to = bounce_destination(s->config, t->dsn_address, &t->dsns[0]->wish, &t->arena);
 	for (size_t i = 0; i < t->dsn_count; i++) {
 		dsns[i].message = t->dsns[i];
-		dsns[i].recipient = (struct queue_recipient){ .address = t->job->message->sender, .destination = t->dsn_to };
+		dsns[i].recipient = (struct queue_recipient){ .address = t->dsn_address, .destination = t->dsn_to };
 	}
 	shard_op_begin(s);
 	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, &t->extra, s->mailbox, on_settled, t);
@@ -234,6 +235,19 @@ static size_t list_recipients(struct settlement *t, enum smtp_dsn_action action,
 		};
 	}
 	return count;
+}
+
+/* RFC 8689 5: the null sender's mail is not dropped for want of REQUIRETLS. Such mail has one recipient, or is treated as any other. */
+static bool send_unprotected(struct settlement *t)
+{
+	if (t->job->count != 1 || t->outcomes[0].outcome != OUTCOME_BOUNCE || !outcome_is_unmet_wish(&t->outcomes[0].fail))
+		return false;
+	struct queue_message *copy = bounce_without_require_tls(t->dest->shard, t->job->message);
+	if (copy == NULL)
+		return false;
+	t->dsns[t->dsn_count++] = copy;
+	t->dsn_address = t->job->recipients[0].address;
+	return true;
 }
 
 static void on_notice(void *owner, struct queue_message *dsn);
@@ -313,6 +327,7 @@ static struct settlement *new_settlement(struct destination *d, struct queue_job
 	struct settlement *t = sp_alloc(sizeof(*t));
 	t->dest = d;
 	t->job = job;
+	t->dsn_address = job->message->sender;
 	t->extra.run = run_extra;
 	t->reply = facts->reply ? sp_strdup(facts->reply) : NULL;
 	t->dsn = facts->dsn;
@@ -335,7 +350,10 @@ static void conclude(struct settlement *t, const struct settle_facts *facts)
 		count_outcome(t->dest->shard->relay, t->outcomes[i].outcome);
 		log_outcome(t, i, facts);
 	}
-	write_notices(t);
+	if (send_unprotected(t))
+		write_results(t);
+	else
+		write_notices(t);
 }
 
 /* RFC 5321 4.5.3.1.10: 452 behind recipients that were taken says that the rest is to come in a transaction of its own, at once. */

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lab import spool
 from lab.behaviour import Close, by_recipient
 from lab.client import Client, message, queue_id
 from lab.postfix import postfix_client
@@ -166,6 +167,22 @@ def test_internationalized_notice(world, ask, home):
     assert recipient["Original-Recipient"] == "utf-8; büb@old.example"
     [got] = home.host.messages
     assert b"SMTPUTF8" not in got.mail_args             # its envelope and header are ASCII
+
+
+# RFC 8689 5.
+
+def test_bounce_is_not_lost_for_want_of_requiretls(world, make_relay, home):
+    """The way back offers no REQUIRETLS: the bounce, which has headers only, goes all the same, once."""
+    relay = make_relay().start()
+    relay.stop()
+    domain = world.domain()
+    host = domain.mx()
+    spool.put(relay, domain.user(), spool.REQUIRE_TLS, sender=home.user())
+    relay.start()
+    [notice] = notices(home, 1)
+    assert notice.recipients[0]["Status"] == "5.7.30" and notice.original.get_content_type() == "text/rfc822-headers"
+    assert b"REQUIRETLS" not in home.host.messages[0].mail_args and not host.messages
+    relay.wait_empty()
 
 
 # RFC 4865.
