@@ -63,6 +63,7 @@ class Behaviour:
     session and the argument that returns one of these (None: the usual)."""
     certificate: object = None
     starttls: bool = True
+    implicit: bool = False                      # TLS from the first octet
     keywords: tuple = ("PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES")
     keywords_under_tls: tuple = None            # None: the same
     banner: str = "220 {name} ESMTP lab"

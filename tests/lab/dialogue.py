@@ -33,6 +33,9 @@ class Dialogue:
 
     def run(self):
         try:
+            if self.behaviour.implicit:
+                self.act("HANDSHAKE", b"", lambda: None)
+                self.handshake()
             self.act("CONNECT", "", lambda: self.behaviour.banner.format(name=self.host.name))
             while True:
                 line = self.line()

@@ -56,10 +56,10 @@ class World:
         """The behaviour of a good MX host with these names in its certificate."""
         return Behaviour(certificate=self.ca.good(*names))
 
-    def mx(self, name, behaviour=None, addresses=None):
+    def mx(self, name, behaviour=None, addresses=None, port=25):
         """A scripted MX host, with its address records."""
         addresses = [self.address()] if addresses is None else addresses
-        host = self.keep(Mx(name, addresses, behaviour or self.honest(name)))
+        host = self.keep(Mx(name, addresses, behaviour or self.honest(name), port))
         self.set_addresses(name, addresses)
         return host
 
