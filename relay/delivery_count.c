@@ -92,7 +92,7 @@ static void add_events(const struct delivery_state *y, const struct sts_result *
  * asked for less than the domain's policy does: it is no failure of the domain's (RFC 8689 5), and as a success it would say that the policy was kept. */
 static bool is_conclusion(const struct delivery_state *y, const struct sts_result *result)
 {
-	return y->plan->policy_domain && !y->concluded && result && !y->host->demand.uncounted;
+	return y->plan->policy_domain && !y->concluded && result && !y->host->demand.uncounted && !y->host->unlooked;
 }
 
 void delivery_conclude(struct delivery_state *y, const char *word, const struct sp_fail *fault, const struct sts_result *result)

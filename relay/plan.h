@@ -20,6 +20,7 @@ struct plan_host {
 	const char *names[PLAN_NAMES_MAX];      /* with `tlsa`: for core_tls_verify_dane(), the TLSA base domain first */
 	size_t name_count;
 	struct sts_demand demand;       /* what a session to it must prove; barred: not to be used */
+	bool unlooked;                  /* barred, since DANE is required and our resolver cannot be asked: no fault of the domain's, so not counted */
 	struct sp_fail fail;            /* failed(): no address that may be used; why */
 	struct sp_addr addrs[2 * PLAN_ADDRS_MAX];
 	size_t addr_count;

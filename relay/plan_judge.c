@@ -72,9 +72,10 @@ void plan_read_settings(struct plan_making *m)
 	m->asks_tlsa = wanted && t->host && dnssec_believed(m->shard->relay);
 }
 
-/* Nobody looked: that is what is to be told, not that there are no records. */
-static void tell_not_believed(const struct plan_making *m, struct sp_fail *barred)
+/* Nobody looked: that is what is to be told, not that there are no records; and it is no fault of the domain's, so it is not counted as one. */
+static void tell_not_believed(const struct plan_making *m, struct plan_host *h)
 {
+	struct sp_fail *barred = &h->demand.barred;
 	char esc[sizeof(barred->esc)];
 	if (barred->result != SP_RESULT_DANE_REQUIRED || dnssec_believed(m->shard->relay))
 		return;
@@ -82,6 +83,7 @@ static void tell_not_believed(const struct plan_making *m, struct sp_fail *barre
 	sp_fail_tls(barred, SP_FAIL_POLICY, SP_RESULT_DANE_REQUIRED, "resolver-not-validating", "DANE is required for %.120s, and %s", m->plan->label,
 	            dnssec_remedy(m->shard->relay));
 	snprintf(barred->esc, sizeof(barred->esc), "%s", esc);
+	h->unlooked = true;
 }
 
 void plan_judge_hosts(struct plan_making *m)
@@ -95,7 +97,7 @@ void plan_judge_hosts(struct plan_making *m)
 			.mx_secure = p->mx_authenticated || p->target.kind == ROUTE_HOST,       /* whoever configured it named it */
 		};
 		sts_verdict_host(&q, &h->demand);
-		tell_not_believed(m, &h->demand.barred);
+		tell_not_believed(m, h);
 	}
 }
 

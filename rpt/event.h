@@ -28,9 +28,9 @@ bool rpt_policy_type_parse(struct sp_str s, enum rpt_policy_type *out);
  *                           alert-NAME: the peer's TLS alert (RFC 8446 6, "alert-protocol-version"), alert-NUMBER where it has no name
  *                           wrong-version-number and other words of OpenSSL: what the peer sent is no TLS
  *                           tls-version: older than tls.verified_min (mode testing); no-certificate; tls-setup: our own fault
+ *                           tlsa-mismatch: no TLSA record matches what the host showed
  *                           X509_V_ERR_CERT_REVOKED, _CERT_CHAIN_TOO_LONG, _UNSPECIFIED
  *   certificate-*           OpenSSL's name of the fault, as in the RFC's example: X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_HOSTNAME_MISMATCH
- *                           tlsa-mismatch: no TLSA record matches what the host showed
  *   dnssec-invalid          servfail, timeout, refused, malformed, cname-chain: of the TLSA look-up
  *   tlsa-invalid            tlsa-usage, tlsa-selector, tlsa-matching, tlsa-length, tlsa-data: what is wrong with the first record
  *   dane-required           dane-required

@@ -280,6 +280,7 @@ def test_slow_request_is_ended(relay):
 
 def test_nothing_of_it_is_in_the_mail_log(start_relay):
     relay = start_relay(log={"format": "text", "level": "info"})
+    relay.wait_log("the resolver validates")
     before = relay.log_text()
     for path in ("/livez", "/readyz", "/status", "/none"):
         ask(relay, path)

@@ -372,6 +372,7 @@ def test_a_resolver_that_does_not_validate(world, start_relay):
     submit(relay.address, other.user())
     event = relay.wait_held(other.name)[0]
     assert "conf/unbound/strictpost.conf" in event["why"] and event["fault"] == "dane-required"
+    wait_ledger(relay, other, {})               # no fault of the domain's
 
 
 # Never a session of the weaker kind for the stronger.
