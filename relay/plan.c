@@ -54,6 +54,16 @@ static void describe_policy(struct plan *p)
 	sp_buf_clear(&patterns);
 }
 
+/* From now. Where the domain's entry ended while the plan was made, not at all: the next one is made without it. */
+static uint64_t good_ms(const struct plan_making *m)
+{
+	uint64_t good_s = sp_failed(&m->plan->fail) ? GOOD_FAILED_S : sp_max(sp_min(m->ttl_s, PLAN_GOOD_MAX_S), GOOD_MIN_S);
+	int64_t left_ms = m->ends_ms - core_clock_wall_ms();
+	if (m->ends_ms > 0 && left_ms < (int64_t)good_s * 1000)
+		return left_ms > 0 ? (uint64_t)left_ms : 0;
+	return good_s * 1000;
+}
+
 static void complete(struct plan_making *m)
 {
 	struct plan *p = m->plan;
@@ -62,8 +72,7 @@ static void complete(struct plan_making *m)
 	bool unread = p->finding.defer.kind == SP_FAIL_STORE;   /* the cache of policies: no matter how long it takes */
 	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && (m->patient || unread))
 		p->fail = p->finding.defer;
-	uint32_t good_s = sp_failed(&p->fail) ? GOOD_FAILED_S : (uint32_t)sp_max(sp_min(m->ttl_s, PLAN_GOOD_MAX_S), GOOD_MIN_S);
-	p->good_until_ms = core_clock_mono_ms() + (uint64_t)good_s * 1000;
+	p->good_until_ms = core_clock_mono_ms() + good_ms(m);
 	void (*done)(void *, struct plan *) = m->done;
 	void *owner = m->owner;
 	core_timer_close(m->later);

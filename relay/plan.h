@@ -47,7 +47,7 @@ struct plan_making;             /* opaque: one being made */
 struct plan_making *plan_make(struct shard *s, const char *destination, bool fresh, bool patient,
                               void (*done)(void *owner, struct plan *p), void *owner);
 void plan_cancel(struct plan_making *m);        /* silence; NULL is fine; not after done */
-/* Is the same demanded of every host that both have, under the same policy? */
+/* Does what sessions proved under `a` still do under `b`: the same of every host that both have, and the same policy? One that `a` bars has no sessions. */
 bool plan_same_demands(const struct plan *a, const struct plan *b);
 /* May a session that `host` of `then` proved go on under `now`? */
 bool plan_host_agrees(const struct plan *now, const struct plan *then, const struct plan_host *host);

@@ -42,6 +42,7 @@ struct plan_making {
 	struct tlsa_query tlsa[PLAN_HOSTS_MAX];
 	struct core_timer *later;               /* when everything was known at once */
 	uint32_t ttl_s;
+	int64_t ends_ms;                        /* Unix ms: the domain's entry ends, and all that was made by it; 0: it does not */
 	bool patient;
 	enum sts_dane dane;                     /* delivery.dane, or the domain's own */
 	bool asks_tlsa;

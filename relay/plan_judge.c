@@ -43,11 +43,10 @@ static void log_override(const struct plan *p, const struct config_domain *d)
 }
 
 /* config_domain_find() gives only what is in force; the plan ends with it. */
-static void use_rule(struct plan_making *m, const struct config_domain *d, int64_t now_s)
+static void use_rule(struct plan_making *m, const struct config_domain *d)
 {
 	const struct sts_rule *r = &d->rule;
-	if (r->until_s > 0)
-		plan_least_ttl(m, (uint32_t)sp_min(r->until_s - now_s, PLAN_GOOD_MAX_S));
+	m->ends_ms = r->until_s * 1000;
 	if (r->override)
 		log_override(m->plan, d);
 	if (r->level != STS_LEVEL_UNSET)
@@ -58,8 +57,7 @@ void plan_read_settings(struct plan_making *m)
 {
 	const struct config *c = m->shard->config;
 	const struct route_target *t = &m->plan->target;
-	int64_t now_s = core_clock_wall_s();
-	const struct config_domain *d = t->host ? config_domain_find(c, t->host, now_s) : NULL;
+	const struct config_domain *d = t->host ? config_domain_find(c, t->host, core_clock_wall_s()) : NULL;
 	if (t->report) {                                        /* RFC 8460 3: these go out whatever anybody demands */
 		m->dane = STS_DANE_OFF;
 		return;
@@ -67,7 +65,7 @@ void plan_read_settings(struct plan_making *m)
 	m->dane = d && d->has_dane ? d->dane : (enum sts_dane)c->delivery.dane;
 	m->relaxed = is_relaxed(c, d, t);
 	if (d)
-		use_rule(m, d, now_s);
+		use_rule(m, d);
 	bool wanted = m->dane != STS_DANE_OFF || (m->rule && m->rule->level == STS_LEVEL_DANE);
 	m->asks_tlsa = wanted && t->host && dnssec_believed(m->shard->relay);
 }
@@ -120,7 +118,7 @@ bool plan_same_demands(const struct plan *a, const struct plan *b)
 {
 	for (size_t i = 0; i < a->host_count; i++) {
 		const struct plan_host *other = find_host(b, a->hosts[i].name);
-		if (other && !sts_demand_equal(&a->hosts[i].demand, &other->demand))
+		if (other && !sp_failed(&a->hosts[i].demand.barred) && !sts_demand_equal(&a->hosts[i].demand, &other->demand))
 			return false;
 	}
 	return same_policy(a->finding.policy, b->finding.policy);

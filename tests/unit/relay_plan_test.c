@@ -232,6 +232,36 @@ static void test_how_long_a_plan_is_good(void **state)
 	}
 }
 
+/* The world's clock stands at 08:00 of the day on which the rule ends. */
+static void test_no_plan_outlives_the_rule_it_was_made_by(void **state)
+{
+	(void)state;
+	static const struct { const char *label; int64_t left_ms, making_s; uint64_t want_ms; } rows[] = {
+		{ "it ends soon", 90500, 0, 90500 },
+		{ "it ends in less than the least time of a plan", 500, 0, 500 },
+		{ "it ends while DNS is slow", 20000, 15, 5000 },
+		{ "it ended while DNS was slow", 20000, 30, 0 },
+	};
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		struct world w;
+		struct made m = { 0 };
+		world_open(&w, "domains: [{domain: d.example, tls: may, override: yes, until: 2027-01-15, reason: test}]\n" NO_STS);
+		w.dns = MX1;
+		w.wall_ms = INT64_C(1800057600000) - rows[i].left_ms;
+		w.hold_dns = true;
+		assert_non_null(plan_make(&w.shard, "d.example", false, false, on_plan, &m));
+		world_run(&w);
+		world_pass(&w, rows[i].making_s);
+		w.hold_dns = false;
+		world_run(&w);
+		uint64_t got_ms = m.plan->good_until_ms > w.mono_ms ? m.plan->good_until_ms - w.mono_ms : 0;
+		print_message("%s: want %" PRIu64 ", got %" PRIu64 "\n", rows[i].label, rows[i].want_ms, got_ms);
+		assert_true(got_ms == rows[i].want_ms);
+		plan_unref(m.plan);
+		world_close(&w);
+	}
+}
+
 static void test_ad_counts_only_from_a_resolver_that_is_trusted(void **state)
 {
 	(void)state;
@@ -397,6 +427,33 @@ static void test_sessions_of_another_demand_end(void **state)
 		print_message("%s: want %d %d, got %d %d\n", rows[i].label, rows[i].agrees, rows[i].same, agrees, same);
 		assert_int_equal(agrees, rows[i].agrees);
 		assert_int_equal(same, rows[i].same);
+		plan_unref(then);
+		plan_unref(now);
+		world_close(&w);
+	}
+}
+
+/* What fails to be looked up is asked for again with each plan: sessions to the other hosts go on all the same. */
+static void test_a_host_that_stays_barred_ends_no_session(void **state)
+{
+	(void)state;
+	static const char *const both = MX_SECURE A_SECURE "d.example MX+ 20 mx2.example\nmx2.example A+ 11.0.0.2\n_25._tcp.mx2.example TLSA SERVFAIL\n";
+	static const struct { const char *label, *then, *now; bool same; } rows[] = {
+		{ "barred as before", both, both, true },
+		{ "barred now", MX_SECURE A_SECURE "d.example MX+ 20 mx2.example\nmx2.example A+ 11.0.0.2\n", both, false },
+		{ "barred no longer", both, MX_SECURE A_SECURE "d.example MX+ 20 mx2.example\nmx2.example A+ 11.0.0.2\n", true },
+	};
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		struct world w;
+		world_open(&w, NO_STS);
+		w.relay.trust_ad = true;
+		w.dns = rows[i].then;
+		struct plan *then = make(&w, "d.example", false, false);
+		w.dns = rows[i].now;
+		struct plan *now = make(&w, "d.example", false, false);
+		print_message("%s\n", rows[i].label);
+		assert_int_equal(plan_same_demands(then, now), rows[i].same);
+		assert_true(plan_host_agrees(now, then, &then->hosts[0]));
 		plan_unref(then);
 		plan_unref(now);
 		world_close(&w);
@@ -1119,10 +1176,12 @@ int main(void)
 		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_equal_hosts_take_turns),
 		cmocka_unit_test(test_how_long_a_plan_is_good),
+		cmocka_unit_test(test_no_plan_outlives_the_rule_it_was_made_by),
 		cmocka_unit_test(test_ad_counts_only_from_a_resolver_that_is_trusted),
 		cmocka_unit_test(test_dane),
 		cmocka_unit_test(test_no_dane_without_a_resolver_that_is_believed),
 		cmocka_unit_test(test_sessions_of_another_demand_end),
+		cmocka_unit_test(test_a_host_that_stays_barred_ends_no_session),
 		cmocka_unit_test(test_plans_under_a_policy),
 		cmocka_unit_test(test_first_contact),
 		cmocka_unit_test(test_called_off_at_any_turn),
