@@ -1,4 +1,4 @@
-"""Mail servers that submit to the relay with an account of their own, on 587 and 465: Postfix, Exim, msmtp; and what Postfix asks for with its mail (DSN, SMTPUTF8)
+"""Mail servers that submit to the relay with an account of their own, on 587 and 465: Postfix, Exim, OpenSMTPD, msmtp; and what Postfix asks for with its mail (DSN, SMTPUTF8)
 goes on as asked."""
 
 import os
@@ -12,7 +12,7 @@ from conftest import BINARY
 from lab.accounts import SUBMISSION, SUBMISSIONS, Accounts, listeners
 from lab.client import Client, message
 from lab.postfix import Postfix
-from lab.process import wait_until
+from lab.process import Process, wait_until
 from lab.relay import ENVIRONMENT
 from lab.unpacked import environment, program
 
@@ -173,7 +173,7 @@ def test_exim(submitted, domain, world, lab_dir, at, mechanism):
     with open(f"{folder}/exim.conf", "w", encoding="ascii") as file:
         file.write(EXIM.format(exim=exim, user=user.pw_uid, group=user.pw_gid, dir=folder, port=at[1], protocol="smtps" if at == SUBMISSIONS else "smtp",
                                ca=world.ca.ca_file, mechanism=mechanism, public=public, send=send))
-    add_user("Debian-exim", user)
+    add_user("Debian-exim", user.pw_uid, user.pw_gid)
     sent = subprocess.run([exim, "-C", f"{folder}/exim.conf", "-odf", "-f", "ann@sender.example", domain.user()], input=message("through-exim"), timeout=60,
                           capture_output=True, check=False, env=environment())
     log = open(f"{folder}/log/main", encoding="utf-8").read() if os.path.exists(f"{folder}/log/main") else ""
@@ -184,15 +184,15 @@ def test_exim(submitted, domain, world, lab_dir, at, mechanism):
     assert submitted.events(event="accepted")[0]["user"] == "mta"
 
 
-def add_user(name, like):
+def add_user(name, uid, gid):
     """What a package's script would have done, in the laboratory's own /etc."""
     try:
         pwd.getpwnam(name)
     except KeyError:
         with open("/etc/passwd", "a", encoding="ascii") as file:
-            file.write(f"{name}:x:{like.pw_uid}:{like.pw_gid}::/:/usr/sbin/nologin\n")
+            file.write(f"{name}:x:{uid}:{gid}::/:/usr/sbin/nologin\n")
         with open("/etc/group", "a", encoding="ascii") as file:
-            file.write(f"{name}:x:{like.pw_gid}:\n")
+            file.write(f"{name}:x:{gid}:\n")
 
 
 # --- msmtp ---
@@ -207,3 +207,54 @@ def test_msmtp(submitted, domain, world, at):
     assert done.returncode == 0, done.stderr
     domain.host.wait_messages()
     assert submitted.running()
+
+
+# --- OpenSMTPD ---
+
+OPENSMTPD = """
+table secrets {{ house = "mta:of the house" }}
+listen on {address} port 25 hostname "client.example"
+action "out" relay host "{scheme}://house@[127.0.0.1]:{port}" auth <secrets> tls no-verify
+match from any for any action "out"
+"""
+# Its folders are compiled in, and a tmpfs is over them in a mount namespace of its own.
+OPENSMTPD_FOLDERS = """
+set -e
+for each in /var/spool /var/lib /run; do mount -t tmpfs -o mode=0755 none $each; done
+mkdir -p /var/lib/opensmtpd/empty /run/opensmtpd
+mkdir -m 0711 /var/spool/smtpd
+test ! -d "$2" || mount --bind "$2" /usr/libexec
+exec "$1" -d -f "$3"
+"""
+
+
+@pytest.mark.parametrize("at", [SUBMISSION, SUBMISSIONS], ids=["587", "465"])
+def test_opensmtpd(submitted, domain, world, lab_dir, at):
+    smtpd = program("smtpd")
+    address, folder = world.address(), f"{lab_dir}/opensmtpd-{at[1]}"
+    os.makedirs(folder)
+    for number, name in enumerate(("opensmtpd", "opensmtpq")):
+        add_user(name, 9002 + number, 9002 + number)
+    with open(f"{folder}/smtpd.conf", "w", encoding="ascii") as file:
+        file.write(OPENSMTPD.format(address=address, scheme="smtps" if at == SUBMISSIONS else "smtp+tls", port=at[1]))
+    process = Process(["unshare", "-m", "--propagation", "private", "sh", "-c", OPENSMTPD_FOLDERS, "sh", smtpd,
+                       os.path.abspath(f"{os.path.dirname(smtpd)}/../libexec"), f"{folder}/smtpd.conf"], f"{folder}/log", env=environment())
+    try:
+        process.ready(lambda: greets(address))
+        with smtplib.SMTP(address, 25, local_hostname="app.example") as client:
+            client.sendmail("ann@sender.example", [domain.user()], message("through-opensmtpd"))
+        [got] = domain.host.wait_messages(timeout=30)
+        assert b"with ESMTPSA" in got.data
+        assert submitted.events(event="accepted")[0]["user"] == "mta"
+        wait_until(lambda: 'result="Ok"' in process.tail(), 10, "OpenSMTPD to know")
+    finally:
+        print(process.tail())
+        process.stop()
+
+
+def greets(address):
+    try:
+        with smtplib.SMTP(address, 25, timeout=2) as client:
+            return client.noop()[0] == 250
+    except OSError:
+        return False
