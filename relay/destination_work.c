@@ -9,6 +9,7 @@
 #define SESSION_BACKLOG 8               /* messages waiting for each session, before there is another */
 #define NUDGE_MS 250
 #define RATE_HOLD_MS 60000              /* for a rate: longer waits are in the store */
+#define RATE_LOOK_MS (5 * 60 * 1000)    /* and looked at again, as the rate may be another one by then */
 #define RELEASE_MS 1000                 /* a busy destination gives its row back at most so often */
 #define FIRST_CONTACT_MS (4 * 3600 * 1000)      /* sts.first_contact: defer holds mail for so long; then it goes as without a policy */
 
@@ -141,7 +142,7 @@ static void hold_for_rate(struct destination *d, uint64_t wait_ms)
 {
 	sp_fail_set(&d->last, SP_FAIL_POLICY, "its rate lets the next message go in %" PRIu64 " s", (wait_ms + 999) / 1000);
 	snprintf(d->last.reason, sizeof(d->last.reason), "rate");
-	d->held_until_ms = core_clock_wall_ms() + (int64_t)wait_ms;
+	d->held_until_ms = core_clock_wall_ms() + (int64_t)sp_min(wait_ms, RATE_LOOK_MS);
 	sp_log_text(SP_LOG_INFO, d->name, "destination", "%s", d->last.text);
 	destination_wait_all(d);
 	destination_release(d);
