@@ -48,6 +48,20 @@ smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
 """
 
+SMARTHOST = """
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {auth}
+smtpd_tls_auth_only = yes
+mynetworks =
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+"""
+
+SUBMISSION = """
+{address}:587 inet n - n - - smtpd
+{address}:465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+"""
+
 CLIENT = """
 relayhost = [{relay_host}]:{relay_port}
 smtp_tls_security_level = may
@@ -81,9 +95,9 @@ tlsmgr unix - - n 1000? 1 tlsmgr
 
 
 class Postfix:
-    """One running instance; `config` is added to what is common to all."""
+    """One running instance; `config` and `services` are added to what is common to all."""
 
-    def __init__(self, folder, name, address, config, **values):
+    def __init__(self, folder, name, address, config, services="", **values):
         self.folder = folder
         self.address = address
         for sub in ("etc", "queue", "data", "mail"):
@@ -92,7 +106,7 @@ class Postfix:
         for sub in ("data", "mail"):
             os.chown(f"{folder}/{sub}", user.pw_uid, user.pw_gid)
         values.update(dir=folder, name=name, address=address, uid=user.pw_uid, gid=user.pw_gid)
-        for file_name, text in (("main.cf", COMMON + config), ("master.cf", MASTER)):
+        for file_name, text in (("main.cf", COMMON + config), ("master.cf", MASTER + services)):
             with open(f"{folder}/etc/{file_name}", "w", encoding="ascii") as file:
                 file.write(text.format(**values))
         shutil.copy("/etc/postfix/dynamicmaps.cf", f"{folder}/etc/")
@@ -148,6 +162,11 @@ class Postfix:
 def postfix_mx(folder, name, address, certificate, domains, level="may"):
     """Postfix as the MX host of `domains`, with STARTTLS; it keeps what it gets in mailboxes."""
     return Postfix(folder, name, address, MX, pem=certificate.pem_file, domains=" ".join(domains), level=level)
+
+
+def postfix_smarthost(folder, name, address, certificate, auth, domains):
+    """Postfix as a provider's host: 25, 587 and 465, for those that log in at `auth` (lab.saslauth) only."""
+    return Postfix(folder, name, address, MX + SMARTHOST, SUBMISSION, pem=certificate.pem_file, auth=auth, domains=" ".join(domains), level="may")
 
 
 def postfix_client(folder, name, address, relay_host, relay_port):
