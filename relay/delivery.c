@@ -44,6 +44,7 @@ void delivery_give_up_job(struct delivery_state *y)
 {
 	struct queue_job *job = y->job;
 	y->job = NULL;
+	delivery_forget_judged(y);
 	if (job)
 		destination_return(y->pub.dest, job);
 }
@@ -73,6 +74,10 @@ static bool on_ready(struct delivery_state *y)
 {
 	if (!delivery_may_carry(y))
 		return false;
+	if (y->family == DELIVERY_FAMILY_LEAVING && !y->stopping) {
+		smtp_client_quit(y->client);
+		return true;
+	}
 	if (!destination_agrees(y->pub.dest, y->plan, y->host))
 		y->stopping = true;             /* what was proved is not what is demanded now */
 	if (y->stopping)
@@ -115,6 +120,8 @@ static void begin_anew(struct delivery_state *y, const struct sp_fail *why)
 static void on_close(struct delivery_state *y)
 {
 	struct sp_fail why = *smtp_client_fail(y->client);
+	if (delivery_leave_family(y))
+		return;
 	if (!sp_failed(&why)) {                 /* QUIT was said */
 		delivery_end(y, &SP_FAIL_OK);
 		return;

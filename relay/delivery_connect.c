@@ -175,6 +175,11 @@ void delivery_try_next(struct delivery_state *y)
 		delivery_end(y, &why);
 		return;
 	}
+	if (y->family == DELIVERY_FAMILY_BOTH && delivery_settle_judged(y)) {
+		delivery_end(y, &SP_FAIL_OK);
+		return;
+	}
+	y->family = y->family == DELIVERY_FAMILY_OTHER ? DELIVERY_FAMILY_BOTH : y->family;
 	if (delivery_waits_in_vain(y)) {
 		delivery_end(y, &SP_FAIL_OK);
 		return;

@@ -1,6 +1,7 @@
 /* relay/delivery_impl.h - what the files of a delivery share: its state, and the steps that one leaves to another.
  * delivery_connect.c goes from host to host, delivery_prove.c brings a connection to what is demanded, delivery.c drives the engine, delivery_mail.c sends
- * the message in hand and settles it; delivery_pace.c minds how hard an address is pressed, delivery_count.c counts the session and delivery_log.c tells of it.
+ * the message in hand and settles it; delivery_family.c asks the other address family,
+ * delivery_pace.c minds how hard an address is pressed, delivery_count.c counts the session and delivery_log.c tells of it.
  * For those only. */
 #ifndef RELAY_DELIVERY_IMPL_H
 #define RELAY_DELIVERY_IMPL_H
@@ -17,6 +18,13 @@
 
 /* One address of one host; `addr` < 0: the host has none that may be used, or is barred: only to be told. */
 struct try { unsigned char host; signed char addr; };
+
+enum delivery_family {
+	DELIVERY_FAMILY_FIRST,                  /* the one that comes first */
+	DELIVERY_FAMILY_LEAVING,                /* the mail was refused by policy there */
+	DELIVERY_FAMILY_OTHER,                  /* to be asked now */
+	DELIVERY_FAMILY_BOTH                    /* were asked */
+};
 
 struct delivery_state {
 	struct delivery pub;
@@ -52,6 +60,9 @@ struct delivery_state {
 	bool wants_body;
 	struct core_file_reader *reader;
 	bool reading;
+	enum delivery_family family;
+	struct sp_fail *judged;                 /* what the other address family said of the message in hand, one a recipient; NULL: nothing */
+	struct sp_addr judged_addr;
 	/* times, monotonic ms */
 	uint64_t began_ms, opened_ms, proven_ms, job_ms, idle_since_ms;
 	bool first_job;
@@ -76,6 +87,12 @@ void delivery_connect_again(struct delivery_state *y);          /* when a wait i
 void delivery_drop_connection(struct delivery_state *y, const struct sp_fail *why, bool politely);      /* `why` not failed(): it is over as sessions are */
 void delivery_settings(const struct delivery_state *y, struct smtp_client_settings *out);       /* name and credentials; borrowed from the configuration */
 
+/* delivery_family.c */
+bool delivery_ask_other_family(struct delivery_state *y, const struct smtp_client_results *r);  /* true: the message stays in hand for it */
+bool delivery_leave_family(struct delivery_state *y);           /* true: the connection is dropped for the other family's, on a later turn */
+void delivery_forget_judged(struct delivery_state *y);
+bool delivery_settle_judged(struct delivery_state *y);          /* nothing came of the other family: true if it was asked, and the first one's word is settled */
+
 /* delivery_pace.c */
 bool delivery_enter(struct delivery_state *y);                  /* before connecting; false: there is no room, and what is next is under way */
 void delivery_leave(struct delivery_state *y, const struct sp_fail *why);       /* the connection is gone; `why` as above */
@@ -96,6 +113,8 @@ void delivery_flush(struct delivery_state *y);                  /* the engine's 
 void delivery_begin_mail(struct delivery_state *y);
 void delivery_send_body(struct delivery_state *y);              /* as much as the connection has room for; y->wants_body: there is more */
 void delivery_take_result(struct delivery_state *y);            /* of the engine; the message stays in hand when another host is to judge it */
+/* `fails`: one a recipient. `r`: what the engine says of the transaction; NULL: there was none, or it says nothing of these failures. */
+void delivery_settle(struct delivery_state *y, const struct sp_fail *fails, const struct smtp_client_results *r);
 void delivery_settle_all(struct delivery_state *y, const struct sp_fail *why);  /* the same failure for every recipient */
 
 /* delivery_count.c: what one session adds to reports, and to the log's line. */

@@ -130,8 +130,7 @@ void delivery_send_body(struct delivery_state *y)
 		give_piece(y, sp_str_make(all.p + y->body_at, sp_min(PIECE_MAX, all.len - y->body_at)));
 }
 
-/* `r`: what the engine says of the transaction; NULL: there was none, or it says nothing of these failures. */
-static void settle(struct delivery_state *y, const struct sp_fail *fails, const struct smtp_client_results *r)
+void delivery_settle(struct delivery_state *y, const struct sp_fail *fails, const struct smtp_client_results *r)
 {
 	char word[64];
 	const struct core_tls_peer *peer = y->conn ? core_conn_tls_peer(y->conn) : NULL;
@@ -151,6 +150,7 @@ static void settle(struct delivery_state *y, const struct sp_fail *fails, const 
 	if (facts.queue_ms < 0)
 		facts.queue_ms = 0;
 	y->job = NULL;
+	delivery_forget_judged(y);
 	struct account *account = y->account;
 	y->account = NULL;
 	settle_job(y->pub.dest, job, fails, &facts, account);
@@ -161,7 +161,7 @@ void delivery_settle_all(struct delivery_state *y, const struct sp_fail *why)
 	struct sp_fail *fails = sp_alloc_array(y->job->count, sizeof(*fails));
 	for (size_t i = 0; i < y->job->count; i++)
 		fails[i] = *why;
-	settle(y, fails, NULL);
+	delivery_settle(y, fails, NULL);
 	free(fails);
 }
 
@@ -185,5 +185,7 @@ void delivery_take_result(struct delivery_state *y)
 	if (!r->site)
 		destination_works(y->pub.dest);
 	y->messages++;
-	settle(y, r->recipients, r);
+	if (delivery_ask_other_family(y, r))
+		return;
+	delivery_settle(y, r->recipients, r);
 }

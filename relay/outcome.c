@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define BUSY_SHARE 5                    /* a site that is too busy to talk is not a dead one, and is asked so much sooner */
+
 const char *outcome_str(enum outcome o)
 {
 	static const char *const names[] = {
@@ -165,13 +167,19 @@ enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, un
                           int64_t *next_at_ms)
 {
 	struct queue_retry retry = config_retry(c);
-	*next_at_ms = now_ms + queue_retry_wait_ms(&retry, failures ? failures : 1, random);
+	int64_t wait_ms = queue_retry_wait_ms(&retry, failures ? failures : 1, random);
+	*next_at_ms = now_ms + (fail->code == 421 ? wait_ms / BUSY_SHARE : wait_ms);
 	return outcome_of_session(fail).permanent ? OUTCOME_BOUNCE : OUTCOME_DEFER;
 }
 
 bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain)
 {
 	return site && !uncertain && fail->kind != SP_FAIL_STORE && fail->kind != SP_FAIL_SHUTDOWN;
+}
+
+bool outcome_other_family(const struct sp_fail *fail)
+{
+	return fail->kind == SP_FAIL_REPLY && fail->permanent && strncmp(fail->esc, "5.7.", 4) == 0;
 }
 
 bool outcome_is_unmet_wish(const struct sp_fail *f)

@@ -52,6 +52,9 @@ enum outcome outcome_site(const struct config *c, const struct sp_fail *fail, un
  * it (a duplicate is worse than a delay), not when the peer judged the mail. */
 bool outcome_elsewhere(const struct sp_fail *fail, bool site, bool uncertain);
 
+/* Refused for good by a policy (RFC 3463 3.8: X.7), which may be one for our address: the host's other address family may say something else. */
+bool outcome_other_family(const struct sp_fail *fail);
+
 /* RFC 8689 4.2.1: the message asks for what the host does not give; with the last host the message is returned. The words are sts/verdict.h's. */
 bool outcome_is_unmet_wish(const struct sp_fail *fail);
 

@@ -1,5 +1,6 @@
 """How hard hosts are pressed: limits that destinations share, addresses that are dead, 421, one probe, and rates."""
 
+import subprocess
 import threading
 import time
 
@@ -236,3 +237,49 @@ def test_a_hanging_host_is_no_reason_to_open_more(world, start_relay):
     host.wait_messages(30, timeout=30)
     assert crowd.most == 1
     relay.wait_empty()
+
+
+# Two address families.
+
+def by_family(reply):
+    """An action for RCPT: the reply over IPv6, the usual over IPv4."""
+    return lambda dialogue, _argument: reply if ":" in dialogue.session.address else None
+
+
+@pytest.fixture(scope="module")
+def six():
+    """An IPv6 address of this machine."""
+    subprocess.run(["ip", "address", "add", "fd00:31::1/128", "dev", "lo"], check=True)
+    return "fd00:31::1"
+
+
+def test_a_policy_refusal_over_ipv6_is_asked_again_over_ipv4(world, relay, six, send):
+    domain = world.domain()
+    host = domain.mx(addresses=[six, world.address()])
+    host.behaviour = host.behaviour.but(on={"RCPT": by_family("550 5.7.1 no reverse name for your address")})
+    for _ in range(3):
+        send(domain.user())
+    assert all(":" not in m.session.address for m in host.wait_messages(3))
+    relay.wait_empty()
+    assert relay.deliveries(domain.name, result="bounced") == []
+    host.stop()
+
+
+@pytest.mark.parametrize("four", ["refuses too", "is dead", "tells it to wait"])
+def test_the_other_family_is_asked_once(world, relay, six, home, four):
+    domain = world.domain()
+    addresses = [six, world.address()]
+    host = domain.mx(addresses=[six] if four == "is dead" else addresses)
+    world.set_addresses(host.name, addresses)
+    replies = {"refuses too": "550 5.7.1 nor here", "is dead": None, "tells it to wait": "451 4.7.1 later"}
+    host.behaviour = host.behaviour.but(on={"RCPT": lambda dialogue, _argument: "550 5.7.1 not from there" if ":" in dialogue.session.address
+                                            else replies[four]})
+    submit(relay.address, domain.user(), sender=home.user())
+    if four == "tells it to wait":
+        assert relay.wait_delivery(domain.name, result="deferred")["status"] == "4.7.1"
+    else:
+        got = relay.wait_delivery(domain.name, result="bounced")
+        assert got["status"] == "5.7.1" and ("nor here" if four == "refuses too" else "not from there") in got["why"]
+        home.host.wait_messages(1)
+        assert len(host.sessions) == (2 if four == "refuses too" else 1)
+    host.stop()

@@ -444,6 +444,44 @@ static const struct { const char *label; enum sp_fail_kind kind; bool site, unce
 	{ "we are stopping", SP_FAIL_SHUTDOWN, true, false, false },
 };
 
+static const struct { const char *label; enum sp_fail_kind kind; bool permanent; const char *esc; bool want; } families[] = {
+	{ "refused by a policy", SP_FAIL_REPLY, true, "5.7.1", true },
+	{ "any of them", SP_FAIL_REPLY, true, "5.7.26", true },
+	{ "for now", SP_FAIL_REPLY, false, "4.7.1", false },
+	{ "nobody there", SP_FAIL_REPLY, true, "5.1.1", false },
+	{ "without a status", SP_FAIL_REPLY, true, "", false },
+	{ "by us", SP_FAIL_POLICY, true, "5.7.30", false },
+	{ "delivered", SP_FAIL_NONE, false, "", false },
+};
+
+static void test_other_family(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SP_COUNT(families); i++) {
+		struct sp_fail fail = { .kind = families[i].kind, .permanent = families[i].permanent };
+		snprintf(fail.esc, sizeof(fail.esc), "%s", families[i].esc);
+		print_message("%s\n", families[i].label);
+		assert_int_equal(outcome_other_family(&fail), families[i].want);
+	}
+}
+
+static void test_a_421_is_not_a_dead_site(void **state)
+{
+	(void)state;
+	struct sp_buf problems;
+	sp_buf_init(&problems, 4096);
+	struct config *c = config_parse(SP_STR("hostname: relay.example.com\ndelivery: {retry: {first: 5m, jitter: 0}}\n"), "t", &problems);
+	assert_non_null(c);
+	struct sp_fail fail = { .kind = SP_FAIL_REPLY, .code = 421 };
+	int64_t busy_ms, down_ms;
+	assert_int_equal(outcome_site(c, &fail, 1, 0, 0, &busy_ms), OUTCOME_DEFER);
+	fail.code = 451;
+	assert_int_equal(outcome_site(c, &fail, 1, 0, 0, &down_ms), OUTCOME_DEFER);
+	assert_int_equal(down_ms, 300000);
+	assert_int_equal(busy_ms, 60000);
+	config_unref(c);
+}
+
 static void test_elsewhere(void **state)
 {
 	(void)state;
@@ -522,6 +560,8 @@ int main(void)
 		cmocka_unit_test(test_the_longest_failure_is_told_whole_or_cut),
 		cmocka_unit_test(test_sites),
 		cmocka_unit_test(test_elsewhere),
+		cmocka_unit_test(test_other_family),
+		cmocka_unit_test(test_a_421_is_not_a_dead_site),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_a_fresh_policy_is_wanted_for_what_a_policy_refused),
 	};
