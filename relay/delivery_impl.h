@@ -1,8 +1,7 @@
 /* relay/delivery_impl.h - what the files of a delivery share: its state, and the steps that one leaves to another.
  * delivery_connect.c goes from host to host, delivery_prove.c brings a connection to what is demanded, delivery.c drives the engine, delivery_mail.c sends
- * the message in hand and settles it; delivery_family.c asks the other address family,
- * delivery_pace.c minds how hard an address is pressed, delivery_count.c counts the session and delivery_log.c tells of it.
- * For those only. */
+ * the message in hand and settles it, delivery_family.c asks the other address family, delivery_pace.c minds how hard an address is pressed; delivery_count.c
+ * counts the session and delivery_log.c tells of it. For those only. */
 #ifndef RELAY_DELIVERY_IMPL_H
 #define RELAY_DELIVERY_IMPL_H
 
