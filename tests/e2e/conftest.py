@@ -86,8 +86,8 @@ def mended(request):
 
 
 @pytest.fixture
-def make_relay(request, lab_dir):
-    """Makes relays that are not started; all are stopped at the end, and none may have made a mistake."""
+def make_relay(request, lab_dir, world):
+    """Makes relays that are not started (their trusted root is the world's); all are stopped at the end, and none may have made a mistake."""
     made = []
 
     def make(binary=BINARY, **changes):
