@@ -3,6 +3,7 @@
 
 #include "core/date.h"
 #include "smtp/dsn_address.h"
+#include "smtp/dsn_machine.h"
 
 #include <stdio.h>
 
@@ -71,7 +72,7 @@ const char *smtp_dsn_reply(const struct sp_fail *f)
 /* The policy, not the peer's taste, kept the message back. */
 static bool is_policy(const struct smtp_dsn_recipient *r)
 {
-	return r->policy || r->fail->kind == SP_FAIL_POLICY || r->fail->kind == SP_FAIL_TLS || r->fail->result != SP_RESULT_NONE;
+	return r->policy || (r->fail->kind == SP_FAIL_POLICY && !smtp_dsn_is_own(r->fail)) || r->fail->kind == SP_FAIL_TLS || r->fail->result != SP_RESULT_NONE;
 }
 
 static const char *domain_of(const char *address)
@@ -178,7 +179,7 @@ static void write_recipient(const struct smtp_dsn *d, const struct smtp_dsn_reci
 	if (d->action == SMTP_DSN_DELAYED)
 		return;
 	char status[12];
-	paragraph(out, "    ", advice_for(smtp_dsn_status(r->fail, true, status)));
+	paragraph(out, "    ", advice_for(smtp_dsn_is_own(r->fail) ? "5.0.0" : smtp_dsn_status(r->fail, true, status)));
 }
 
 static int64_t first_retry_until(const struct smtp_dsn *d)

@@ -31,6 +31,26 @@ static const char *status_of_code(int code)
 	}
 }
 
+/* What this relay keeps mail back for by itself, in relay/'s words (relay/route.c, relay/destination_work.c). */
+static const struct { const char *reason, *status; } own[] = {
+	{ "rate", "4.5" },              /* congestion */
+	{ "route-gone", "3.5" },        /* incorrectly configured */
+	{ "source-gone", "3.5" },
+};
+
+static const char *own_status(const struct sp_fail *f)
+{
+	for (size_t i = 0; i < SP_COUNT(own) && f->kind == SP_FAIL_POLICY; i++)
+		if (strcmp(f->reason, own[i].reason) == 0)
+			return own[i].status;
+	return NULL;
+}
+
+bool smtp_dsn_is_own(const struct sp_fail *f)
+{
+	return own_status(f) != NULL;
+}
+
 /* Subject and detail, RFC 3463 3 and the IANA registry. */
 static const char *status_of_fail(const struct sp_fail *f, bool permanent)
 {
@@ -38,6 +58,8 @@ static const char *status_of_fail(const struct sp_fail *f, bool permanent)
 		return "7.4";                   /* security features not supported */
 	if (f->result != SP_RESULT_NONE)
 		return "7.5";                   /* cryptographic failure */
+	if (own_status(f))
+		return own_status(f);
 	switch (f->kind) {
 	case SP_FAIL_DNS:      return permanent && f->permanent ? "1.2" : "4.3";
 	case SP_FAIL_CONNECT:  return "4.1";

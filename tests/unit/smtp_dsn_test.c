@@ -47,6 +47,8 @@ static const struct {
 	{ "no STARTTLS", { .kind = SP_FAIL_POLICY, .result = SP_RESULT_STARTTLS_NOT_SUPPORTED }, false, "4.7.4" },
 	{ "certificate", { .kind = SP_FAIL_TLS, .result = SP_RESULT_CERTIFICATE_EXPIRED }, false, "4.7.5" },
 	{ "our disk", { .kind = SP_FAIL_STORE }, false, "4.3.0" },
+	{ "our rate", { .kind = SP_FAIL_POLICY, .reason = "rate" }, false, "4.4.5" },
+	{ "our configuration", { .kind = SP_FAIL_POLICY, .reason = "route-gone" }, true, "5.3.5" },
 };
 
 static void status(void **state SP_UNUSED)
@@ -251,6 +253,27 @@ static void refused_by_the_message_itself(void **state SP_UNUSED)
 	has_not(p.human, "are set up wrongly");
 	has(p.machine, "\r\nStatus: 5.7.30\r\n");
 	clear(&p);
+}
+
+/* A rate of ours, or an account that the operator took away, is no attack on the connection to the recipient. */
+static void held_by_ourselves_is_not_blamed_on_tls(void **state SP_UNUSED)
+{
+	static const char *const reasons[] = { "rate", "route-gone", "source-gone" };
+	for (size_t i = 0; i < SP_COUNT(reasons); i++) {
+		struct sp_fail f = fail_of(SP_FAIL_POLICY, 0, "", false, "this relay keeps it back");
+		snprintf(f.reason, sizeof(f.reason), "%s", reasons[i]);
+		const struct smtp_dsn_recipient r = { .address = "a@x.test", .fail = &f };
+		for (int action = SMTP_DSN_FAILED; action <= SMTP_DSN_DELAYED; action++) {
+			struct smtp_dsn d = dsn_of((enum smtp_dsn_action)action, &r, 1);
+			struct parts p;
+			take_apart(&d, &p);
+			has(p.human, "  <a@x.test>\r\n    this relay keeps it back\r\n");
+			has_not(p.human, "protected");
+			has_not(p.human, "interferes");
+			has_not(p.human, "could not be reached");
+			clear(&p);
+		}
+	}
 }
 
 static void peer_text_is_made_harmless(void **state SP_UNUSED)
@@ -506,6 +529,7 @@ int main(void)
 		cmocka_unit_test(delayed_by_policy),
 		cmocka_unit_test(refused_by_policy),
 		cmocka_unit_test(refused_by_the_message_itself),
+		cmocka_unit_test(held_by_ourselves_is_not_blamed_on_tls),
 		cmocka_unit_test(peer_text_is_made_harmless),
 		cmocka_unit_test(boundary_is_not_in_the_content),
 		cmocka_unit_test(what_is_returned),
