@@ -429,7 +429,7 @@ void smtp_client_free(struct smtp_client *c)
 	auth_wipe(c);
 	transaction_clear(&c->t);
 	smtp_reply_reader_clear(&c->reader);
-	sp_buf_clear(&c->out);
+	sp_buf_wipe(&c->out);                   /* it may hold credentials that were refused, or never sent */
 	free(c->helo);
 	free(c->peer);
 	free(c);

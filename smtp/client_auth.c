@@ -12,13 +12,6 @@
 #define LINE_MAX_SENT 510               /* octets of a command, without CRLF (RFC 5321 4.5.3.1.4) */
 #define TELLING 6                       /* characters in a row of what was said in base64 (four octets of a secret): no accident */
 
-static void wipe(struct sp_buf *b)
-{
-	if (b->p)
-		explicit_bzero(b->p, b->cap);
-	sp_buf_clear(b);
-}
-
 static void wipe_string(char **s)
 {
 	if (*s)
@@ -45,7 +38,7 @@ static void plain_response(const struct smtp_client *c, struct sp_buf *out)
 		sp_buf_adds(&clear, c->password);
 	}
 	sp_base64_add(out, sp_buf_str(&clear), 0);
-	wipe(&clear);
+	sp_buf_wipe(&clear);
 }
 
 /* What is said next, in base64. False where it is too long. */
@@ -66,7 +59,7 @@ static void say(struct smtp_client *c, const char *command, struct sp_buf *respo
 	if (sp_buf_room(&c->out, strlen(command) + response->len + 2))
 		client_command(c, "%s%s", command, sp_buf_cstr(response));
 	c->auth_said++;
-	wipe(response);
+	sp_buf_wipe(response);
 }
 
 static void no_auth(struct smtp_client *c, const char *reason, const char *how)
@@ -99,7 +92,7 @@ void auth_begin(struct smtp_client *c)
 	} else {
 		say(c, "AUTH PLAIN ", &response);
 	}
-	wipe(&response);
+	sp_buf_wipe(&response);
 	client_enter(c, CLIENT_AUTH);
 }
 
@@ -151,6 +144,6 @@ bool auth_is_repeated(const struct smtp_client *c, struct sp_str text)
 	else
 		plain_response(c, &said);
 	so = so || repeats(text, sp_buf_str(&said));
-	wipe(&said);
+	sp_buf_wipe(&said);
 	return so;
 }

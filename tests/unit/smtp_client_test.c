@@ -2,6 +2,7 @@
  * dot-stuffing, limits of memory. Sessions are in smtp_client_dialog_test.c. */
 #include "smtp/client.h"
 #include "smtp/stuff.h"
+#include "freed_watch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -345,6 +346,35 @@ static void credentials_too_long(void **state SP_UNUSED)
 	sp_buf_clear(&password);
 }
 
+#ifndef __SANITIZE_ADDRESS__
+/* Refused, cut off before they left, or never asked for: memory that the engine gives back holds no credentials. */
+static void credentials_are_wiped(void **state SP_UNUSED)
+{
+	static const char *const secrets[SECRETS] = { "correct-horse-battery-staple", "AGFwcDEAY29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ==" };
+	static const char *const heard[] = {
+		"220 hi\r\n",
+		"220 hi\r\n250 a\r\n",
+		"220 hi\r\n250-a\r\n250 AUTH PLAIN\r\n",
+		"220 hi\r\n250-a\r\n250 AUTH PLAIN\r\n535 no\r\n221 bye\r\n",
+		"220 hi\r\n250-a\r\n250 AUTH PLAIN\r\n235 yes\r\n",
+		"220 hi\r\n250-a\r\n250 AUTH PLAIN\r\n421 later\r\n",
+		"220 hi\r\n250-a\r\n250 AUTH LOGIN\r\n334 x\r\n334 x\r\n535 no\r\n",
+	};
+	const struct smtp_client_settings settings = { .helo = "us.test", .peer = "mx1", .tls = SMTP_CLIENT_TLS_IMPLICIT, .user = "app1", .password = secrets[0] };
+	for (size_t i = 0; i < SP_COUNT(heard); i++) {
+		watch_freed(secrets);
+		struct smtp_client *c = smtp_client_new(&settings);
+		struct sp_str in = sp_str_of(heard[i]);
+		while (in.len > 0 && smtp_client_next(c, &in) == SMTP_CLIENT_READ)
+			continue;
+		smtp_client_free(c);
+		unsigned left = watch_ends();
+		if (left > 0)
+			fail_msg("row %zu: %u times", i, left);
+	}
+}
+#endif
+
 /* --- the size of things --- */
 
 static void a_thousand_recipients(void **state SP_UNUSED)
@@ -439,6 +469,9 @@ int main(void)
 		cmocka_unit_test(lines_keep_to_their_lengths),
 		cmocka_unit_test(longer_values_are_left_out),
 		cmocka_unit_test(credentials_too_long),
+#ifndef __SANITIZE_ADDRESS__
+		cmocka_unit_test(credentials_are_wiped),
+#endif
 		cmocka_unit_test(a_thousand_recipients),
 		cmocka_unit_test(unsent_end_is_not_uncertain),
 		cmocka_unit_test(nothing_leaves_a_session_that_ended),

@@ -1,7 +1,7 @@
 /* tests/unit/smtp_server_test.c - smtp/server.c: what dialogs cannot show: bounds, memory, questions that take long, the accessors. */
 #include "smtp/server.h"
+#include "freed_watch.h"
 
-#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -300,33 +300,6 @@ static void a_handshake_that_came_to_nothing_ends_in_silence(void **state)
 #define PLAIN_RESPONSE "AGFwcDEAY29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ=="
 
 #ifndef __SANITIZE_ADDRESS__
-void __libc_free(void *p);
-void *__libc_realloc(void *p, size_t len);
-void free(void *p);
-void *realloc(void *p, size_t len);
-
-static bool watch_freed;
-static unsigned left_behind;
-
-/* In place of the library's: is there a password in what is given back? */
-void free(void *p)
-{
-	size_t len = watch_freed && p ? malloc_usable_size(p) : 0;
-	left_behind += len > 0 && (memmem(p, len, PASSWORD, 10) || memmem(p, len, PLAIN_RESPONSE + 8, 10));
-	__libc_free(p);
-}
-
-/* Always moves. */
-void *realloc(void *p, size_t len)
-{
-	if (!watch_freed || p == NULL)
-		return __libc_realloc(p, len);
-	void *moved = malloc(len);
-	memcpy(moved, p, sp_min(len, malloc_usable_size(p)));
-	free(p);
-	return moved;
-}
-
 static void talk(struct smtp_server *s, const char *text, size_t piece)
 {
 	for (struct sp_str rest = sp_str_of(text); rest.len > 0; rest = sp_str_from(rest, sp_min(piece, rest.len))) {
@@ -344,6 +317,7 @@ static void talk(struct smtp_server *s, const char *text, size_t piece)
 static void passwords_are_wiped(void **state)
 {
 	(void)state;
+	static const char *const secrets[SECRETS] = { PASSWORD, PLAIN_RESPONSE + 8 };
 	static const char *const texts[] = {
 		"EHLO c\r\nAUTH PLAIN " PLAIN_RESPONSE "\r\nNOOP\r\n",
 		"EHLO c\r\nAUTH PLAIN\r\n" PLAIN_RESPONSE "\r\nNOOP\r\n",
@@ -358,21 +332,19 @@ static void passwords_are_wiped(void **state)
 				struct smtp_server_settings set = settings;
 				set.auth = true;
 				set.tls = tls;
-				left_behind = 0;
-				watch_freed = true;
+				watch_freed(secrets);
 				struct smtp_server *s = smtp_server_new(&set);
 				talk(s, texts[i], piece);
 				smtp_server_free(s);
-				watch_freed = false;
-				if (left_behind > 0)
-					fail_msg("row %zu, tls %d, pieces of %zu: %u times", i, tls, piece, left_behind);
+				unsigned left = watch_ends();
+				if (left > 0)
+					fail_msg("row %zu, tls %d, pieces of %zu: %u times", i, tls, piece, left);
 			}
 		}
 	}
-	watch_freed = true;                             /* the watch works */
+	watch_freed(secrets);
 	free(sp_strdup(PASSWORD));
-	watch_freed = false;
-	assert_int_equal(left_behind, 1);
+	assert_int_equal(watch_ends(), 1);              /* the watch works */
 }
 #endif
 
