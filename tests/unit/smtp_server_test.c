@@ -2,6 +2,7 @@
 #include "smtp/server.h"
 #include "freed_watch.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
