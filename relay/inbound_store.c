@@ -209,6 +209,7 @@ static struct storing *take_over(struct inbound *in)
 
 void inbound_store(struct inbound *in)
 {
+	intake_end(in->intake);
 	const char *reply = refusal(in);
 	if (reply) {
 		inbound_forget_transaction(in);

@@ -211,6 +211,26 @@ void intake_on_drained(struct intake *i, void (*drained)(void *owner), void *own
 		core_file_on_drained(i->file, drained, owner);
 }
 
+/* The header section ended with the message. */
+static void end_header(struct intake *i)
+{
+	smtp_header_scan_finish(&i->scan);
+	if (is_refused(i))
+		sp_buf_clear(&i->buf);
+	else
+		complete_header(i);
+}
+
+void intake_end(struct intake *i)
+{
+	bool binary_body = i->binary && i->header_done;
+	if (i->any && !i->ends_in_crlf && !binary_body) /* by BDAT a message may end as it likes; by DATA it cannot go on so */
+		intake_add(i, SP_STR("\r\n"));
+	if (!i->header_done && !is_refused(i))          /* that line end may have been what broke it */
+		end_header(i);
+	count_memory(i);
+}
+
 const char *intake_refusal(const struct intake *i)
 {
 	if (i->scan.too_long)
@@ -267,13 +287,7 @@ static void put_signatures(struct intake *i)
 
 void intake_finish(struct intake *i, void (*done)(void *owner, const struct intake_result *r), void *owner)
 {
-	bool binary_body = i->binary && i->header_done;
-	if (i->any && !i->ends_in_crlf && !binary_body) /* by BDAT a message may end as it likes; by DATA it cannot go on so */
-		intake_add(i, SP_STR("\r\n"));
-	if (!i->header_done) {
-		smtp_header_scan_finish(&i->scan);
-		complete_header(i);
-	}
+	sp_assert(i->header_done && !is_refused(i));
 	if (i->file && i->buf.len > 0)          /* all of it may still be here: signatures go over what the file has */
 		to_file(i);
 	if (i->sign)

@@ -19,9 +19,11 @@ void intake_add(struct intake *i, struct sp_str content);
 size_t intake_unwritten(const struct intake *i);
 void intake_on_drained(struct intake *i, void (*drained)(void *owner), void *owner);
 
-/* The reply that refuses the message as it stands, or NULL: hops, header size. Known at the end, and asked then. */
+/* No more comes: a line that was left open gets its end, and the header section one, where it had none. Once; then what the message is can be asked: */
+void intake_end(struct intake *i);
+/* The reply that refuses the message as it stands, or NULL: hops, header size. */
 const char *intake_refusal(const struct intake *i);
-bool intake_tls_optional(const struct intake *i);       /* "TLS-Required: No" in its header (RFC 8689 5); known at the end */
+bool intake_tls_optional(const struct intake *i);       /* "TLS-Required: No" in its header (RFC 8689 5) */
 
 struct intake_result {
 	struct sp_body *body;           /* one ref; NULL when it failed */
@@ -35,7 +37,7 @@ struct intake_result {
 	const char *signed_by;          /* "example.com/s1,example.com/s2", or ""; lent */
 	struct sp_fail fail;
 };
-/* The message is complete: one call of `done`, at once (in memory) or later (synced file). Frees the intake. */
+/* After intake_end(), for a message that is not refused: one call of `done`, at once (in memory) or later (synced file). Frees the intake. */
 void intake_finish(struct intake *i, void (*done)(void *owner, const struct intake_result *r), void *owner);
 /* Nothing is kept; silence; NULL is fine. */
 void intake_abort(struct intake *i);
