@@ -150,7 +150,7 @@ static void drive(struct inbound *in, struct sp_str *data)
 			if (data->len > 0 && core_conn_unsent(in->conn) <= UNSENT_MAX)
 				break;
 			set_deadline(in);
-			if (data->len > 0) {
+			if (core_conn_unsent(in->conn) > UNSENT_MAX) {  /* also where all was taken: commands in small pieces have as many replies */
 				pause_with(in, *data);          /* on_drained goes on */
 				return;
 			}
