@@ -46,6 +46,12 @@ static int make_file(const char *path, const char *group_of)
 	return -1;
 }
 
+static bool leads_nowhere(const char *path)
+{
+	struct stat st;
+	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && stat(path, &st) != 0;
+}
+
 /* Opens and locks what `path` leads to now. */
 static bool open_locked(struct users_edit *e, bool make, const char *group_of, struct sp_fail *why)
 {
@@ -55,8 +61,12 @@ static bool open_locked(struct users_edit *e, bool make, const char *group_of, s
 		if (e->fd < 0 && errno == ENOENT && make) {
 			e->fd = make_file(e->path, group_of);
 			e->made = e->fd >= 0;
-			if (e->fd < 0 && errno == EEXIST)
-				continue;
+			if (e->fd < 0 && errno == EEXIST) {
+				if (!leads_nowhere(e->path))
+					continue;       /* somebody else has just made it */
+				sp_fail_set(why, SP_FAIL_STORE, "cannot make %s: it is a symbolic link that leads nowhere", e->path);
+				return false;
+			}
 		}
 		if (e->fd < 0) {
 			set_fail(why, make ? "make or read" : "read", e->path, errno);

@@ -107,6 +107,14 @@ def test_a_link_stays_a_link(users, tmp_path):
     assert link.is_symlink() and len(users.read_text().splitlines()) == 2
 
 
+def test_a_link_that_leads_nowhere_is_told(users, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "none" / "users")
+    status, _, err = run("add", "ann", "--file", link, text="x\n")
+    assert status == 1 and f"cannot make {link}: it is a symbolic link that leads nowhere" in err
+    assert link.is_symlink() and not users.exists()
+
+
 def test_nothing_is_left_beside_it(users, tmp_path):
     add(users, "ann")
     run("passwd", "ann", "--file", users, text="x\n")
