@@ -80,7 +80,7 @@ static bool on_ready(struct delivery_state *y)
 	}
 	if (!destination_agrees(y->pub.dest, y->plan, y->host))
 		y->stopping = true;             /* what was proved is not what is demanded now */
-	if (y->stopping)
+	if (y->stopping || !destination_is_planned(y->pub.dest))         /* the hosts before this one took their time: what is demanded now? */
 		delivery_give_up_job(y);                 /* nothing of it has left on this connection */
 	bool more = !y->stopping && smtp_client_reusable(y->client) && core_clock_mono_ms() - y->began_ms < DELIVERY_SESSION_MS &&
 	            y->messages < (unsigned)y->shard->config->delivery.messages_per_session;

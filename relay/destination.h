@@ -68,6 +68,8 @@ void destination_clear_all(struct shard *s);
 /* Does what `host` of `p` proved still do? False when something else is demanded by now, or it is no host of the destination any more: then the session takes
  * no further message. */
 bool destination_agrees(const struct destination *d, const struct plan *p, const struct plan_host *host);
+/* Is it known what is demanded now? Else mail that a session has in hand goes back, and comes again under a plan that is made anew. */
+bool destination_is_planned(const struct destination *d);
 /* The next job for a session that is ready, now in flight; NULL when there is none. */
 struct queue_job *destination_next(struct destination *d);
 /* The job was not judged by the peer: it goes to the front again. */

@@ -72,9 +72,9 @@ void destination_works(struct destination *d)
 
 /* --- the plan --- */
 
-static bool plan_good(const struct destination *d)
+bool destination_is_planned(const struct destination *d)
 {
-	return d->plan && (d->plan->good_until_ms > core_clock_mono_ms());
+	return d->plan && d->plan->good_until_ms > core_clock_mono_ms();
 }
 
 /* What was proved under another policy is not good enough, or not to be asked: sessions end after the message in hand. */
@@ -179,7 +179,7 @@ static void start_sessions(struct destination *d)
 void destination_on_nudge(void *owner)
 {
 	struct destination *d = owner;
-	bool planned = plan_good(d) && !sp_failed(&d->plan->fail) && !destination_held(d);
+	bool planned = destination_is_planned(d) && !sp_failed(&d->plan->fail) && !destination_held(d);
 	if (planned && d->waiting_count > 0 && d->pool_count == 0 && may_start(d) && ask_rate(d, false) == 0)
 		delivery_start(d, d->plan);
 	destination_kick(d);
@@ -230,7 +230,7 @@ void destination_kick(struct destination *d)
 		return;
 	}
 	uint64_t wait_ms;
-	if (!plan_good(d)) {
+	if (!destination_is_planned(d)) {
 		make_plan(d, false);
 	} else if (sp_failed(&d->plan->fail)) {
 		struct sp_fail why = d->plan->fail;
@@ -270,7 +270,7 @@ struct queue_job *destination_next(struct destination *d)
 {
 	if (d->shard->stopping || atomic_load_explicit(&d->shard->relay->unsettled, memory_order_relaxed) > 0)
 		return NULL;
-	if (!plan_good(d)) {                    /* the session waits in the pool until it is known that its proof still holds */
+	if (!destination_is_planned(d)) {       /* the session waits in the pool until it is known that its proof still holds */
 		make_plan(d, false);
 		return NULL;
 	}

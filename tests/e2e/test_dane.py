@@ -7,7 +7,7 @@ import pytest
 
 from evidence import let_dns_age, untouched
 from lab import tlsa
-from lab.behaviour import Raw
+from lab.behaviour import Close, Raw, Slow
 from lab.client import submit
 from lab.process import wait_until
 from lab.tap import SERVFAIL, STRIP_AD
@@ -389,6 +389,20 @@ def test_records_that_come_between_two_messages(world, start_relay):
     submit(relay.address, domain.user())
     relay.wait_held(domain.name)
     assert len(host.messages) == 1
+
+
+def test_records_that_come_while_another_host_is_slow(world, start_relay):
+    """The first host thinks about the envelope for longer than DNS lives, and then has no time: meanwhile the zone gets a record that the second does not match."""
+    relay = start_relay(delivery={"concurrency": 1, **FAILURES})
+    domain = world.domain()
+    first = domain.mx(label="mx1", preference=10)
+    second = domain.mx(label="mx2", preference=20)
+    first.behaviour = first.behaviour.but(on={"MAIL": Slow(3, Close("421 4.3.2 not now"))})
+    submit(relay.address, domain.user())
+    wait_until(lambda: "MAIL" in first.verbs(), 20, "the first host to be told", interval=0.05)
+    tlsa.publish(world, second.name, tlsa.wrong())
+    relay.wait_held(domain.name)
+    assert untouched(second)
 
 
 def test_a_record_that_changes_ends_resumption(world, start_relay):
