@@ -122,7 +122,9 @@ enum sts_next sts_discover_txt(const struct sts_entry *e, const struct core_dns_
 	/* RFC 8461 5.1: a cached policy that has not expired is applied, whatever keeps us from a newer one. */
 	if (sts_entry_valid(e, now_s))
 		fill(e, record == RECORD_SEEN && !wanted ? STS_SOURCE_CACHE : STS_SOURCE_CACHE_UNCONFIRMED, out);
-	else if (record == RECORD_UNREACHABLE && rules->first_contact_defer)
+	else
+		out->unreachable = record == RECORD_UNREACHABLE;
+	if (out->unreachable && rules->first_contact_defer)
 		refuse_first_contact(txt, &out->defer);
 	return STS_NEXT_DONE;
 }

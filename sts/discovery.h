@@ -55,6 +55,7 @@ struct sts_finding {
 	int64_t fetched_s, expires_s;   /* of the policy */
 	char id[STS_ID_MAX + 1];
 	bool has_record;                /* a valid record was seen: a failed fetch is reported under "sts", not no-policy-found */
+	bool unreachable;               /* nothing is cached, and the look-up of the record failed: there may be a policy */
 	struct sp_fail fetch_fail;      /* failed(): the policy could not be fetched or parsed; result is one of the sts-* types */
 	struct sp_fail defer;           /* failed(): nothing may be sent now (first_contact: defer) */
 };

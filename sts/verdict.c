@@ -194,6 +194,12 @@ static bool named_securely(const struct sts_question *q, const struct sts_demand
 	return q->mx_secure || (d->pkix_too && sts_policy_allows_mx(q->finding->policy, sp_str_of(q->host)));
 }
 
+/* There may be a policy that names the host, and which is kept from us for now. */
+static bool may_be_named(const struct sts_finding *f)
+{
+	return f->policy == NULL && (f->unreachable || (sp_failed(&f->fetch_fail) && f->fetch_fail.result != SP_RESULT_STS_POLICY_INVALID));
+}
+
 static void require_tls(const struct sts_question *q, struct sts_demand *d)
 {
 	if (strength(d->require) < strength(STS_REQUIRE_PKIX)) {                /* RFC 8689 4.2.1, step 4: a certificate that is verified, or DANE */
@@ -207,8 +213,8 @@ static void require_tls(const struct sts_question *q, struct sts_demand *d)
 	struct sp_fail why;
 	sp_fail_tls(&why, SP_FAIL_POLICY, SP_RESULT_NONE, "requiretls-mx-insecure", "the message requires TLS on all its way (REQUIRETLS), and that "
 	            "%.120s is an MX host of the domain is neither DNSSEC-secure nor said by an MTA-STS policy", d->host);
-	why.permanent = true;
-	snprintf(why.esc, sizeof(why.esc), "5.7.30");
+	why.permanent = !may_be_named(q->finding);
+	snprintf(why.esc, sizeof(why.esc), why.permanent ? "5.7.30" : "4.7.30");
 	bar(d, &why, STS_ORIGIN_MAIL);
 }
 

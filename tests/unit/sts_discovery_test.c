@@ -84,7 +84,7 @@ static void fetch_fails(struct sts_entry *e, const char *id, int64_t at_s)
 	sts_finding_clear(&f);
 }
 
-/* "fetch ID" or "SOURCE MODE[ record][ REASON][ defer]" */
+/* "fetch ID" or "SOURCE MODE[ record][ REASON][ unreachable][ defer]" */
 static const char *said(enum sts_next next, const char *id, const struct sts_finding *f)
 {
 	static char text[256];
@@ -92,10 +92,10 @@ static const char *said(enum sts_next next, const char *id, const struct sts_fin
 		snprintf(text, sizeof(text), "fetch %s", id);
 		return text;
 	}
-	snprintf(text, sizeof(text), "%s %s%s%s%s%s", sts_source_str(f->source),
+	snprintf(text, sizeof(text), "%s %s%s%s%s%s%s", sts_source_str(f->source),
 	         f->policy ? sts_mode_str(sts_policy_mode(f->policy)) : "-", f->has_record ? " record" : "",
 	         sp_failed(&f->fetch_fail) ? " " : "", sp_failed(&f->fetch_fail) ? f->fetch_fail.reason : "",
-	         sp_failed(&f->defer) ? " defer" : "");
+	         f->unreachable ? " unreachable" : "", sp_failed(&f->defer) ? " defer" : "");
 	return text;
 }
 
@@ -168,12 +168,12 @@ static const struct {
 	{ "fresh without a record and a policy asks nothing", EMPTY, CORE_DNS_NODATA, NULL, true, false, "none -" },
 
 	/* TRAPS: TXT SERVFAIL or timeout with nothing cached */
-	{ "SERVFAIL, nothing cached: deliver", EMPTY, CORE_DNS_SERVFAIL, NULL, false, false, "none -" },
-	{ "SERVFAIL, nothing cached, first_contact: defer", EMPTY, CORE_DNS_SERVFAIL, NULL, false, true, "none - defer" },
-	{ "timeout, first_contact: defer", EMPTY, CORE_DNS_TIMEOUT, NULL, false, true, "none - defer" },
-	{ "REFUSED, first_contact: defer", EMPTY, CORE_DNS_REFUSED, NULL, false, true, "none - defer" },
-	{ "malformed answer, first_contact: defer", EMPTY, CORE_DNS_MALFORMED, NULL, false, true, "none - defer" },
-	{ "SERVFAIL, expired, first_contact: defer", EXPIRED, CORE_DNS_SERVFAIL, NULL, false, true, "none - defer" },
+	{ "SERVFAIL, nothing cached: deliver", EMPTY, CORE_DNS_SERVFAIL, NULL, false, false, "none - unreachable" },
+	{ "SERVFAIL, nothing cached, first_contact: defer", EMPTY, CORE_DNS_SERVFAIL, NULL, false, true, "none - unreachable defer" },
+	{ "timeout, first_contact: defer", EMPTY, CORE_DNS_TIMEOUT, NULL, false, true, "none - unreachable defer" },
+	{ "REFUSED, first_contact: defer", EMPTY, CORE_DNS_REFUSED, NULL, false, true, "none - unreachable defer" },
+	{ "malformed answer, first_contact: defer", EMPTY, CORE_DNS_MALFORMED, NULL, false, true, "none - unreachable defer" },
+	{ "SERVFAIL, expired, first_contact: defer", EXPIRED, CORE_DNS_SERVFAIL, NULL, false, true, "none - unreachable defer" },
 	{ "SERVFAIL, cached, first_contact: defer: cached rules", CACHED, CORE_DNS_SERVFAIL, NULL, false, true, "cache-unconfirmed enforce" },
 
 	/* a record */
@@ -194,7 +194,7 @@ static const struct {
 	{ "record invalid, cached", CACHED, CORE_DNS_OK, "v=STSv1;", false, false, "cache-unconfirmed enforce" },
 	{ "several records, cached", CACHED, CORE_DNS_OK, "v=STSv1; id=1;|v=STSv1; id=2;", false, false, "cache-unconfirmed enforce" },
 	{ "record gone, expired: no policy", EXPIRED, CORE_DNS_NODATA, NULL, false, false, "none -" },
-	{ "record unreachable, expired: no policy", EXPIRED, CORE_DNS_SERVFAIL, NULL, false, false, "none -" },
+	{ "record unreachable, expired: no policy", EXPIRED, CORE_DNS_SERVFAIL, NULL, false, false, "none - unreachable" },
 
 	/* failed fetches back off, for a (domain, id) */
 	{ "failed a minute ago, nothing cached", FAILED_ONLY, CORE_DNS_OK, "v=STSv1; id=1;", false, false, "none - record http-status-404" },

@@ -361,6 +361,33 @@ static void test_texts(void **state)
 	}
 }
 
+/* Whoever keeps the policy from us for a while must not have the mail returned. */
+static void test_requiretls_waits_for_a_policy_that_cannot_be_had_now(void **state)
+{
+	(void)state;
+	static const struct { const char *label; bool unreachable; enum sp_result fetch; bool for_good; } rows[] = {
+		{ "there is no record", false, SP_RESULT_NONE, true },
+		{ "the record cannot be looked up", true, SP_RESULT_NONE, false },
+		{ "the policy cannot be fetched", false, SP_RESULT_STS_POLICY_FETCH_ERROR, false },
+		{ "the policy host has a bad certificate", false, SP_RESULT_STS_WEBPKI_INVALID, false },
+		{ "the policy is none", false, SP_RESULT_STS_POLICY_INVALID, true },
+	};
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		struct sts_finding f;
+		struct sts_demand d;
+		find(NULL, &f);
+		f.unreachable = rows[i].unreachable;
+		if (rows[i].fetch != SP_RESULT_NONE)
+			sp_fail_tls(&f.fetch_fail, SP_FAIL_HTTP, rows[i].fetch, "", "the policy host does not answer");
+		sts_verdict_host(&(struct sts_question){ .finding = &f, .host = LISTED, .wish = STS_WISH_REQUIRE_TLS }, &d);
+		print_message("%s: want %d, got %d, %s\n", rows[i].label, rows[i].for_good, d.barred.permanent, d.barred.esc);
+		assert_string_equal(d.barred.reason, "requiretls-mx-insecure");
+		assert_int_equal(d.barred.permanent, rows[i].for_good);
+		assert_string_equal(d.barred.esc, rows[i].for_good ? "5.7.30" : "4.7.30");
+		sts_finding_clear(&f);
+	}
+}
+
 /* RFC 8689 4.2.1, step 5. */
 static void test_ready(void **state)
 {
@@ -492,7 +519,8 @@ static void test_rule_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hosts), cmocka_unit_test(test_result_of_a_bar), cmocka_unit_test(test_sessions), cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_hosts), cmocka_unit_test(test_result_of_a_bar), cmocka_unit_test(test_requiretls_waits_for_a_policy_that_cannot_be_had_now),
+		cmocka_unit_test(test_sessions), cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_ready), cmocka_unit_test(test_equal), cmocka_unit_test(test_what_to_look_at), cmocka_unit_test(test_a_rule_ends),
 		cmocka_unit_test(test_rule_words),
 	};
