@@ -23,7 +23,7 @@ enum sp_by_mode { SP_BY_NONE, SP_BY_NOTIFY, SP_BY_RETURN };     /* RFC 2852 4: w
 struct sp_mail_wish {
 	bool utf8;                      /* SMTPUTF8 was said: the envelope or the header may have octets over 127 */
 	bool require_tls;               /* REQUIRETLS: no hop without it (RFC 8689 4) */
-	bool tls_optional;              /* "TLS-Required: No" in its header, and no REQUIRETLS (RFC 8689 5): its delivery matters more than policy */
+	bool tls_optional;              /* "TLS-Required: No" in its header, and no REQUIRETLS (RFC 8689 3, 4.1): its delivery matters more than policy */
 	enum sp_ret ret;
 	int priority;                   /* MT-PRIORITY; 0 is the default */
 	enum sp_by_mode by;

@@ -89,7 +89,7 @@ static void add_events(const struct delivery_state *y, const struct sts_result *
 
 /* What says nothing of TLS is no conclusion (no connection, no greeting). A session has one: its retry in the clear belongs to it, and what happens behind the
  * proof changes nothing about it. What carries reports, or goes where no policy can be, is counted nowhere; nor is a session for "TLS-Required: No", which
- * asked for less than the domain's policy does: it is no failure of the domain's (RFC 8689 5), and as a success it would say that the policy was kept. */
+ * asked for less than the domain's policy does: it is no failure of the domain's (RFC 8689 4.2.2), and as a success it would say that the policy was kept. */
 static bool is_conclusion(const struct delivery_state *y, const struct sts_result *result)
 {
 	return y->plan->policy_domain && !y->concluded && result && !y->host->demand.uncounted && !y->host->unlooked;

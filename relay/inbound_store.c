@@ -134,7 +134,7 @@ static void on_report_bounce(void *owner, bool taken, const struct sp_fail *why)
 	free_storing(st);
 }
 
-/* What the header asks for is known only now, and where mail goes depends on it. RFC 8689 5: with REQUIRETLS the field is ignored. */
+/* What the header asks for is known only now, and where mail goes depends on it. RFC 8689 4.1: with REQUIRETLS the field is ignored. */
 static void decide_wish(struct storing *st, bool tls_optional)
 {
 	st->wish.tls_optional = tls_optional && !st->wish.require_tls && st->shard->config->delivery.tls_required_no == CONFIG_TLS_NO_HONOUR;
@@ -182,7 +182,7 @@ static const char *refusal(const struct inbound *in)
 	if (reply)
 		return reply;
 	if (in->shard->config->delivery.tls_required_no == CONFIG_TLS_NO_REFUSE && !in->wish.require_tls && intake_tls_optional(in->intake))
-		return "550 5.7.1 The field \"TLS-Required: No\" is not taken here (RFC 8689 5): send it without";
+		return "550 5.7.1 The field \"TLS-Required: No\" is not taken here (RFC 8689 3): send it without";
 	return NULL;
 }
 

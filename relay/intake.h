@@ -23,7 +23,7 @@ void intake_on_drained(struct intake *i, void (*drained)(void *owner), void *own
 void intake_end(struct intake *i);
 /* The reply that refuses the message as it stands, or NULL: hops, header size. */
 const char *intake_refusal(const struct intake *i);
-bool intake_tls_optional(const struct intake *i);       /* "TLS-Required: No" in its header (RFC 8689 5) */
+bool intake_tls_optional(const struct intake *i);       /* "TLS-Required: No" in its header (RFC 8689 3) */
 
 struct intake_result {
 	struct sp_body *body;           /* one ref; NULL when it failed */
@@ -32,7 +32,7 @@ struct intake_result {
 	bool eight_bit;                 /* octets over 127 anywhere */
 	bool binary;                    /* only BINARYMIME takes it. Content that came otherwise has lines and no NUL; that some are longer than 998
 	                                 * octets is passed over, as it is in the field */
-	bool tls_optional;              /* "TLS-Required: No" in its header (RFC 8689 5) */
+	bool tls_optional;              /* "TLS-Required: No" in its header (RFC 8689 3) */
 	bool header_eight_bit;          /* octets over 127 in the header section: as SMTPUTF8 allows (RFC 6531 3.1) */
 	const char *signed_by;          /* "example.com/s1,example.com/s2", or ""; lent */
 	struct sp_fail fail;

@@ -98,7 +98,7 @@ static void write_header(const struct rpt_mail *m, const char *boundary, struct 
 	subject(m, out);
 	field(out, "TLS-Report-Domain", m->head->domain);               /* RFC 8460 5.3 */
 	field(out, "TLS-Report-Submitter", m->submitter);
-	field(out, "TLS-Required", "No");                               /* RFC 8689 5; RFC 8460 3: reports go out although TLS fails */
+	field(out, "TLS-Required", "No");                               /* RFC 8689 3; RFC 8460 3: reports go out although TLS fails */
 	field(out, "Auto-Submitted", "auto-generated");                 /* RFC 3834 5 */
 	field(out, "MIME-Version", "1.0");
 	sp_buf_printf(out, "Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n boundary=\"%s\"\r\n", boundary);      /* RFC 6522 3 */

@@ -14,7 +14,7 @@ struct rpt_mail {
 	struct sp_str document;         /* gzip */
 	uint64_t successes, failures;   /* for the part that people read */
 };
-/* Appends the whole message, ASCII, CRLF lines of at most 78 characters where a field's parts allow. TLS-Required: No (RFC 8689 5), Auto-Submitted (RFC 3834 5). */
+/* Appends the whole message, ASCII, CRLF lines of at most 78 characters where a field's parts allow. TLS-Required: No (RFC 8689 3), Auto-Submitted (RFC 3834 5). */
 void rpt_mail_write(const struct rpt_mail *m, struct sp_buf *out);
 
 #endif

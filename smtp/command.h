@@ -38,7 +38,7 @@ enum smtp_verb {
 struct smtp_command_terms {
 	bool utf8;                      /* the transaction is SMTPUTF8: recipients may have octets over 127 (RFC 6531 3.4) */
 	bool auth;                      /* MAIL may have AUTH= (RFC 4954 5) */
-	bool require_tls;               /* ... REQUIRETLS (RFC 8689 3) */
+	bool require_tls;               /* ... REQUIRETLS (RFC 8689 2) */
 	bool hold;                      /* ... HOLDFOR= and HOLDUNTIL= (RFC 4865) */
 };
 

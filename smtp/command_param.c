@@ -244,7 +244,7 @@ static const struct parameter_row {
 	{ SMTP_VERB_MAIL, "SIZE", true, ALWAYS, apply_size },                   /* RFC 1870 3 */
 	{ SMTP_VERB_MAIL, "BODY", true, ALWAYS, apply_body },                   /* RFC 6152 2 */
 	{ SMTP_VERB_MAIL, "SMTPUTF8", false, ALWAYS, apply_smtputf8 },          /* RFC 6531 3.4 */
-	{ SMTP_VERB_MAIL, "REQUIRETLS", false, UNDER_TLS, apply_requiretls },   /* RFC 8689 3 */
+	{ SMTP_VERB_MAIL, "REQUIRETLS", false, UNDER_TLS, apply_requiretls },   /* RFC 8689 2 */
 	{ SMTP_VERB_MAIL, "RET", true, ALWAYS, apply_ret },                     /* RFC 3461 4.3 */
 	{ SMTP_VERB_MAIL, "ENVID", true, ALWAYS, apply_envid },                 /* RFC 3461 4.4 */
 	{ SMTP_VERB_MAIL, "MT-PRIORITY", true, ALWAYS, apply_priority },        /* RFC 6710 4 */

@@ -18,7 +18,7 @@ static bool is_ftext(char c)            /* RFC 5322 3.6.8 */
 /* The section ends before the line being read. */
 static void end_section(struct smtp_header_scan *h, bool separated)
 {
-	/* RFC 8689 5: "No" is the only value there is; what contradicts itself asks for nothing. */
+	/* RFC 8689 3: "No" is the only value there is; what contradicts itself asks for nothing. */
 	h->tls_optional = h->tls_required == 1 && (h->no == SMTP_HEADER_NO_WHOLE || h->no == SMTP_HEADER_NO_ENDED);
 	h->len -= h->line_len;
 	h->line_len = 0;

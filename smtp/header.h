@@ -26,7 +26,7 @@ struct smtp_header_scan {
 	bool too_long;          /* over SMTP_HEADER_MAX; scanning goes on */
 	unsigned received;      /* Received fields */
 	bool has_date, has_message_id, has_from;
-	bool tls_optional;      /* a field "TLS-Required: No" (RFC 8689 5), just one, and nothing else in it */
+	bool tls_optional;      /* a field "TLS-Required: No" (RFC 8689 3), just one, and nothing else in it */
 	bool eight_bit;         /* octets over 127 in it */
 	bool broken;            /* a bare CR or LF, or a NUL, in it: only content that came as BINARYMIME may bring that (smtp/content.h) */
 	enum smtp_header_state state;

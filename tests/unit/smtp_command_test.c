@@ -72,7 +72,7 @@ static const struct {
 	{ "SMTPUTF8, RFC 6531 3.4", "MAIL FROM:<a@x.org> SMTPUTF8", SMTP_VERB_MAIL, NULL, "a@x.org" },
 	{ "SMTPUTF8 has no value", "MAIL FROM:<a@x.org> SMTPUTF8=1", SMTP_VERB_MAIL, "501 5.5.4" },
 	{ "SIZE has a value", "MAIL FROM:<a@x.org> SIZE", SMTP_VERB_MAIL, "501 5.5.4" },
-	{ "REQUIRETLS, RFC 8689 3", "MAIL FROM:<a@x.org> requiretls", SMTP_VERB_MAIL, NULL, "a@x.org" },
+	{ "REQUIRETLS, RFC 8689 2", "MAIL FROM:<a@x.org> requiretls", SMTP_VERB_MAIL, NULL, "a@x.org" },
 	{ "REQUIRETLS has no value", "MAIL FROM:<a@x.org> REQUIRETLS=yes", SMTP_VERB_MAIL, "501 5.5.4" },
 	{ "RET, RFC 3461 4.3", "MAIL FROM:<a@x.org> RET=full", SMTP_VERB_MAIL, NULL, "a@x.org" },
 	{ "RET unknown", "MAIL FROM:<a@x.org> RET=BODY", SMTP_VERB_MAIL, "501 5.5.4" },

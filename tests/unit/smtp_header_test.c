@@ -76,7 +76,7 @@ static const struct {
 	bool tls_optional, eight_bit, broken;
 } flags[] = {
 	{ "nothing of it", "Subject: TLS-Required: No\r\n\r\nTLS-Required: No\r\n", false, false, false },
-	{ "TLS-Required: No, RFC 8689 5", "TLS-Required: No\r\n\r\n", true, false, false },
+	{ "TLS-Required: No, RFC 8689 3", "TLS-Required: No\r\n\r\n", true, false, false },
 	{ "no case, blanks", "tls-required : \t nO \r\n\r\n", true, false, false },
 	{ "folded", "TLS-Required:\r\n No\r\n \r\nA: b\r\n\r\n", true, false, false },
 	{ "the last field", "A: b\r\nTLS-Required:No", true, false, false },
