@@ -302,8 +302,11 @@ static void name_demand(const struct sts_demand *d, enum sts_origin by, struct s
  * connection, a 4yz) says nothing of what the host gives. */
 static bool may_pass(const struct sp_fail *seen)
 {
+	static const char *const broken_off[] = { "lost", "timeout", "unreachable" };   /* core/conn.c, of a handshake too */
+	size_t i;
 	return seen->kind == SP_FAIL_CONNECT || (seen->code >= 400 && seen->code < 500) ||
-	       (seen->kind == SP_FAIL_PROTOCOL && seen->result != SP_RESULT_STARTTLS_NOT_SUPPORTED);
+	       (seen->kind == SP_FAIL_PROTOCOL && seen->result != SP_RESULT_STARTTLS_NOT_SUPPORTED) ||
+	       (seen->kind == SP_FAIL_TLS && sp_str_among(sp_str_of(seen->reason), broken_off, SP_COUNT(broken_off), &i));
 }
 
 static void tell_unmet(const struct sts_shown *shown, const struct sp_fail *seen, struct sp_fail *why)

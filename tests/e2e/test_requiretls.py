@@ -4,6 +4,7 @@ import pytest
 
 from evidence import untouched
 from lab import spool, tlsa
+from lab.behaviour import Drop
 from test_ledger import failed, wait_ledger
 
 PLAIN = ("PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES")
@@ -91,6 +92,17 @@ def test_a_host_that_cannot_be_asked_now_may_be_the_one(world, at_rest, home):
     dead = f"dead.{domain}"
     world.set_addresses(dead, [world.address()])
     domain.add_mx(dead, 20)
+    spool.put(relay, domain.user(), spool.REQUIRE_TLS, sender=home.user())
+    relay.start()
+    relay.wait_held(f"{domain}/requiretls")
+    assert untouched(host) and not home.host.messages
+
+
+def test_a_handshake_that_is_lost_may_come_about_next_time(world, at_rest, home):
+    relay = at_rest()
+    domain = world.domain()
+    host = domain.mx()
+    host.behaviour = host.behaviour.but(keywords_under_tls=OFFERS, on={"HANDSHAKE": Drop()})
     spool.put(relay, domain.user(), spool.REQUIRE_TLS, sender=home.user())
     relay.start()
     relay.wait_held(f"{domain}/requiretls")

@@ -216,7 +216,7 @@ static void test_result_of_a_bar(void **state)
 
 /* ---- in the session ---- */
 
-enum seen { GOOD, PKIX_ONLY, DANE_ONLY, NEITHER, NO_STARTTLS, REFUSED, BROKEN, LOST };
+enum seen { GOOD, PKIX_ONLY, DANE_ONLY, NEITHER, NO_STARTTLS, REFUSED, BROKEN, LOST, LATE };
 
 static struct sts_shown show(enum seen seen)
 {
@@ -232,8 +232,8 @@ static struct sts_shown show(enum seen seen)
 	}
 	if (seen == BROKEN)
 		sp_fail_tls(&s.starttls, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, "alert", "handshake failure");
-	if (seen == LOST)
-		sp_fail_tls(&s.starttls, SP_FAIL_CONNECT, SP_RESULT_VALIDATION_FAILURE, "lost", "connection reset");
+	if (seen == LOST || seen == LATE)
+		sp_fail_tls(&s.starttls, SP_FAIL_TLS, SP_RESULT_VALIDATION_FAILURE, seen == LATE ? "timeout" : "lost", "connection reset"); /* as core/conn.c tells it */
 	return s;
 }
 
@@ -292,6 +292,7 @@ static const struct {
 	{ "REQUIRETLS, the handshake breaks", NULL, LISTED, NULL, NULL, REQUIRETLS, BROKEN, "refuse requiretls-no-tls for-good sts=validation-failure" },
 	{ "REQUIRETLS, STARTTLS not now", NULL, LISTED, NULL, NULL, REQUIRETLS, REFUSED, "refuse requiretls-no-tls sts=starttls-not-supported" },
 	{ "REQUIRETLS, the connection is lost", NULL, LISTED, NULL, NULL, REQUIRETLS, LOST, "refuse requiretls-no-tls sts=validation-failure" },
+	{ "REQUIRETLS, the handshake takes too long", NULL, LISTED, NULL, NULL, REQUIRETLS, LATE, "refuse requiretls-no-tls sts=validation-failure" },
 	{ "REQUIRETLS, testing does not hold", "testing", LISTED, NULL, NULL, REQUIRETLS, NEITHER, "refuse requiretls-certificate for-good sts=certificate-expired" },
 	{ "REQUIRETLS, enforce does not hold: put off", "enforce", LISTED, NULL, NULL, REQUIRETLS, NEITHER, "refuse expired sts=certificate-expired" },
 	{ "REQUIRETLS, TLSA match", NULL, LISTED, &usable, NULL, REQUIRETLS, DANE_ONLY, "deliver" },
