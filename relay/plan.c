@@ -70,7 +70,8 @@ static void complete(struct plan_making *m)
 	describe_policy(p);
 	plan_judge_hosts(m);
 	bool unread = p->finding.defer.kind == SP_FAIL_STORE;   /* the cache of policies: no matter how long it takes */
-	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && (m->patient || unread))
+	bool matters = p->target.wish != STS_WISH_TLS_OPTIONAL; /* RFC 8689 4.2.2: no policy keeps such mail, whatever it may be */
+	if (!sp_failed(&p->fail) && sp_failed(&p->finding.defer) && (m->patient || unread) && matters)
 		p->fail = p->finding.defer;
 	p->good_until_ms = core_clock_mono_ms() + good_ms(m);
 	void (*done)(void *, struct plan *) = m->done;

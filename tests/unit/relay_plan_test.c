@@ -518,19 +518,23 @@ static void test_plans_under_a_policy(void **state)
 	}
 }
 
+#define DEFER "sts: {first_contact: defer}\n"
+
 /* sts.first_contact: defer holds the mail only as long as the caller is patient, and says why. */
 static void test_first_contact(void **state)
 {
 	(void)state;
-	static const struct { const char *config; bool patient, want; } rows[] = {
-		{ "", true, false }, { "", false, false }, { "sts: {first_contact: defer}\n", true, true }, { "sts: {first_contact: defer}\n", false, false },
+	static const struct { const char *config, *destination; bool patient, want; } rows[] = {
+		{ "", "d.example", true, false }, { "", "d.example", false, false },
+		{ DEFER, "d.example", true, true }, { DEFER, "d.example", false, false }, { DEFER, "d.example/requiretls", true, true },
+		{ DEFER, "d.example/tls-optional", true, false },       /* TLS-Required: No: no policy would keep it */
 	};
 	for (size_t i = 0; i < SP_COUNT(rows); i++) {
 		struct world w;
 		world_open(&w, rows[i].config);
 		w.dns = MX1 "_mta-sts.d.example TXT SERVFAIL\n";
-		struct plan *p = make(&w, "d.example", false, rows[i].patient);
-		print_message("'%.30s' patient=%d: want %d, got %d %s\n", rows[i].config, rows[i].patient, rows[i].want, sp_failed(&p->fail), p->fail.text);
+		struct plan *p = make(&w, rows[i].destination, false, rows[i].patient);
+		print_message("%s '%.30s' patient=%d: want %d, got %d %s\n", rows[i].destination, rows[i].config, rows[i].patient, rows[i].want, sp_failed(&p->fail), p->fail.text);
 		assert_int_equal(sp_failed(&p->fail), rows[i].want);
 		assert_false(p->fail.permanent);
 		plan_unref(p);
