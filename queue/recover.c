@@ -21,6 +21,14 @@ static bool may_pass(struct core_db *db, enum core_db_status status, struct sp_f
 	return true;
 }
 
+/* What is held (RFC 4865) may have been looked at before its time, because of a deadline: it goes on resting. Asked apart from the rest, which must not depend
+ * on the messages being readable. */
+static enum core_db_status rest_held_recipients(struct core_db *db)
+{
+#define HOLD "(SELECT hold_until FROM message WHERE message.id = recipient.message)"
+	return core_stmt_run(core_db_stmt(db, "UPDATE recipient SET next_at = " HOLD " WHERE next_at IS NULL AND deadline IS NOT NULL AND " HOLD " > 0"));
+}
+
 /* Behind a destination that waits, only its probe is loaded: what has no deadline yet gets one, or it would never expire. */
 static enum core_db_status rest_taken_recipients(struct core_db *db)
 {
@@ -44,7 +52,7 @@ static enum core_db_status make_missing_destinations(struct core_db *db)
 bool queue_recover(struct core_db *db, struct sp_fail *why)
 {
 	static enum core_db_status (*const steps[])(struct core_db *db) = {
-		rest_taken_recipients, free_taken_destinations, make_missing_destinations,
+		rest_held_recipients, rest_taken_recipients, free_taken_destinations, make_missing_destinations,
 	};
 	enum core_db_status status = core_db_begin(db);
 	if (status != CORE_DB_OK) {

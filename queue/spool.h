@@ -129,7 +129,7 @@ void queue_due(struct queue_store *s, int64_t now_ms, size_t limit, struct core_
  * wish.priority first (RFC 6710 4.4), then by next_at, then age.
  * The loaded recipients are taken: their next_at becomes NULL, as a fresh one's, so that exactly one job has a recipient at any time, whatever is on its
  * way between threads (no list of what to skip, and no DSN for what was just delivered). They are given back by queue_settle or queue_park; at start,
- * all that is NULL becomes due (0). The jobs are the callee's. */
+ * all that is NULL becomes due (0), or when its hold ends. The jobs are the callee's. */
 void queue_load(struct queue_store *s, const char *destination, int64_t now_ms, size_t limit, size_t octets,
                 struct core_mailbox *reply_to,
                 void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);

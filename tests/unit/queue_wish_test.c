@@ -303,6 +303,23 @@ static void test_crash_neither_frees_nor_loses_held_mail(void **state SP_UNUSED)
 	close_spool();
 }
 
+/* Was: whoever was taken because of a deadline (its by-time comes before its release) was due at once after a restart. */
+static void test_restart_does_not_free_held_mail_that_was_looked_at(void **state SP_UNUSED)
+{
+	struct sp_mail_wish wish = { .hold_until_ms = 50000, .by = SP_BY_NOTIFY, .by_ms = 4000 };
+	struct queue_recipient to[2];
+	fill_recipient(&to[0], 0, "a@x.example");
+	fill_recipient(&to[1], 1, "b@x.example");
+	open_spool();
+	accept_wish(&wish, false, to, 2);
+	assert_int_equal(overdue(4000), 1);
+	reopen_spool();
+	assert_int_equal(load("x.example", 49999, ALL, MANY), 0);
+	assert_int_equal(load("x.example", 50000, ALL, MANY), 1);
+	assert_int_equal(jobs[0]->count, 2);
+	close_spool();
+}
+
 /* ---- a notice takes nobody's time ---- */
 
 /* Was: looked at because of its deadline, a recipient was tried at once instead of at its own time. */
@@ -351,6 +368,7 @@ int main(void)
 		T(test_held_mail_wakes_its_destination_in_time),
 		T(test_held_mail_does_not_wake_a_site_that_fails),
 		T(test_crash_neither_frees_nor_loses_held_mail),
+		T(test_restart_does_not_free_held_mail_that_was_looked_at),
 		T(test_delay_notice_keeps_the_time_of_the_next_try),
 		T(test_notices_add_up),
 	};
