@@ -66,6 +66,9 @@ void core_conn_send(struct core_conn *c, struct sp_buf *data);
 void core_conn_send_lent(struct core_conn *c, struct sp_str bytes, void (*release)(void *arg), void *arg);
 size_t core_conn_unsent(const struct core_conn *c);              /* octets accepted by send and not yet written */
 
+/* Where passwords come in: what on_data was lent is overwritten as soon as that returns. Only what comes under TLS. */
+void core_conn_keep_secret(struct core_conn *c, bool secret);
+
 void core_conn_pause(struct core_conn *c);                       /* no on_data until resume; the deadline still runs */
 void core_conn_resume(struct core_conn *c);
 

@@ -36,6 +36,7 @@ struct core_conn {
 	int write_error;                        /* of libuv; sending is over, reading may still bring the peer's last words */
 	bool closing, finishing, ended;
 	bool paused, reading;
+	bool secret;                            /* see core_conn_keep_secret() */
 	bool tls_due;                           /* the engine is to be run although nothing came */
 	bool peer_ended;                        /* read to its end, or reading failed */
 	bool shutting, shut;                    /* our side: asked for, done */

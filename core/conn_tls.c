@@ -72,6 +72,11 @@ static bool hears(const struct core_conn *c)
 	return c->phase == CONN_SECURE && !conn_silent(c) && !c->ended;
 }
 
+void core_conn_keep_secret(struct core_conn *c, bool secret)
+{
+	c->secret = secret;
+}
+
 static void decrypt(struct core_conn *c, struct core_tls_io *io)
 {
 	char *room = core_loop_plain_buffer(c->loop);
@@ -83,6 +88,8 @@ static void decrypt(struct core_conn *c, struct core_tls_io *io)
 		send_records(c);
 		if (len > 0)
 			c->ops->on_data(c->owner, sp_str_make(room, len));
+		if (c->secret)
+			explicit_bzero(room, len);
 		if (step == CORE_TLS_END || step == CORE_TLS_BROKEN) {
 			conn_end(c, &why);
 			return;

@@ -156,7 +156,8 @@ static SSL_CTX *new_context(const struct core_tls_server_ask *ask, bool resumes)
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+	                    SSL_OP_CLEANSE_PLAINTEXT);          /* passwords come this way */
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_max_cert_list(ctx, CORE_TLS_CHAIN_OCTETS_MAX);
 	SSL_CTX_set_dh_auto(ctx, 1);

@@ -29,11 +29,10 @@ void inbound_forget_transaction(struct inbound *in)
 
 static void forget_pending(struct inbound *in)
 {
-	if (in->secret)
+	if (in->listen->auth != CONFIG_AUTH_NONE)       /* a password may be in it */
 		sp_buf_wipe(&in->pending);
 	else
 		sp_buf_clear(&in->pending);
-	in->secret = false;
 }
 
 static void close_session(struct inbound *in, bool politely)
@@ -184,7 +183,6 @@ static void drive(struct inbound *in, struct sp_str *data)
 			return;
 		case SMTP_SERVER_LOGIN:
 			flush(in);
-			in->secret = true;
 			inbound_client_login(in);
 			break;
 		case SMTP_SERVER_XCLIENT:
@@ -380,6 +378,7 @@ void inbound_start(struct shard *s, const struct config_listen *listen, struct c
 	atomic_fetch_add(&s->relay->connections, 1);
 	sp_buf_init(&in->pending, PENDING_MAX);
 	core_conn_adopt(c, &ops, in);
+	core_conn_keep_secret(c, listen->auth != CONFIG_AUTH_NONE);
 	inbound_client_init(in);
 	in->began_ms = core_clock_mono_ms();
 	in->deadline_ms = in->began_ms + SESSION_MS;

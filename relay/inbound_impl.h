@@ -39,7 +39,6 @@ struct inbound {
 	bool dismissed;                         /* it was told once; the second time it goes, unless a message is coming in */
 	bool counted;                           /* in relay->clients */
 	struct sp_buf pending;                  /* octets that came while the engine waits */
-	bool secret;                            /* a password is in it, or was */
 	bool paused;
 	uint64_t began_ms, deadline_ms;         /* monotonic; of the session */
 	uint64_t content_deadline_ms;           /* of the content being received: the minimum data rate */

@@ -1,11 +1,16 @@
 """Listeners against clients that mean harm."""
 
+import base64
 import socket
+import ssl
 import time
 
 import pytest
 
+from conftest import BINARY
+from lab.accounts import SUBMISSIONS, Accounts, listeners
 from lab.client import Client
+from lab.relay import ENVIRONMENT
 
 ADDRESS = ("127.0.0.1", 2525)
 
@@ -58,3 +63,44 @@ def test_a_client_that_does_not_read_is_not_answered_without_end(world, make_pla
         except TimeoutError:
             pass                                        # it does not take more: good
         assert memory() - before < 16384, f"{memory() - before} KiB more after {sent} octets"
+
+
+def residue(pid, *secrets):
+    """Which of these octets stand in the writable memory of a process."""
+    found = set()
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            place, mode, *_ = line.split()
+            begin, end = (int(part, 16) for part in place.split("-"))
+            if "w" not in mode:
+                continue
+            memory.seek(begin)
+            text = memory.read(end - begin)
+            found |= {secret for secret in secrets if secret in text}
+    return found
+
+
+@pytest.mark.parametrize("way", ["at once", "in two pieces", "LOGIN"])
+def test_no_password_stays_in_memory(world, make_plain, way):
+    """Neither as it came nor decoded, when its client has been answered; no matter whether it was right."""
+    relay = make_plain(shards=1)
+    accounts = Accounts(BINARY, f"{relay.folder}/users", ENVIRONMENT)
+    accounts.add("ann", "correct-horse-battery")
+    relay.write_config(auth={"users_file": accounts.path}, listen=listeners(world.ca.good("relay.example")))
+    relay.start()
+    secrets = [b"correct-horse-battery", b"wrong-horse-battery-x"]
+    for secret in secrets:
+        plain, word = base64.b64encode(b"\0ann\0" + secret), base64.b64encode(secret)
+        with Client(SUBMISSIONS, tls=ssl.create_default_context(cafile=world.ca.ca_file), name="relay.example") as client:
+            client.hello()
+            if way == "LOGIN":
+                client.command("AUTH LOGIN " + base64.b64encode(b"ann").decode())
+                client.send(word + b"\r\n")
+            elif way == "at once":
+                client.send(b"AUTH PLAIN " + plain + b"\r\n")
+            else:
+                client.send(b"AUTH PLAIN " + plain[:-4])
+                time.sleep(0.2)
+                client.send(plain[-4:] + b"\r\n")
+            assert client.reply()[0] == (235 if secret == secrets[0] else 535)
+            assert not residue(relay.process.popen.pid, secret, plain[6:-4], word[:-4])
