@@ -82,7 +82,8 @@ void inbound_client_handshake(struct inbound *in)
 	sp_buf_printf(&text, "%s %s", peer->version, peer->cipher);
 	free(in->client.tls);
 	in->client.tls = sp_buf_take(&text);
-	see_certificate(in, peer);
+	if (!in->client.by_proxy)
+		see_certificate(in, peer);
 }
 
 /* --- rights --- */
@@ -174,19 +175,21 @@ static bool read_address(const struct smtp_server_xclient *x, struct sp_addr *ad
 	return sp_addr_parse_ip(sp_str_of(x->addr), (uint16_t)port, addr);
 }
 
-/* Another client stands behind the proxy now: what the last one proved itself is not its own. A proxy may say what it knows in several commands. */
-static void become(struct inbound *in, const struct sp_addr *addr, const char *login)
+/* Another client stands behind the proxy now: what the last one proved is not its own. A proxy may say what it knows in several commands: one without an
+ * address is about the same client still. */
+static void become(struct inbound *in, const struct sp_addr *addr, const struct smtp_server_xclient *x)
 {
 	struct inbound_client *c = &in->client;
 	speaks_for_another(in);
 	set_address(in, addr);
+	c->by_proxy = true;
 	free(c->subject);
 	c->subject = NULL;
-	if (login == NULL && c->user_of_proxy)
+	if (x->login == NULL && x->addr == NULL && c->user_of_proxy)
 		return;
 	free(c->user);
-	c->user_of_proxy = login && *login;
-	c->user = c->user_of_proxy ? sp_strdup(login) : NULL;
+	c->user_of_proxy = x->login && *x->login;
+	c->user = c->user_of_proxy ? sp_strdup(x->login) : NULL;
 }
 
 void inbound_client_xclient(struct inbound *in)
@@ -198,7 +201,7 @@ void inbound_client_xclient(struct inbound *in)
 		return;
 	}
 	inbound_client_uncount(in);
-	become(in, &addr, x->login);
+	become(in, &addr, x);
 	if (!inbound_client_count(in)) {
 		smtp_server_refuse(in->engine, "421 4.7.0 Too many connections from your address");
 		return;

@@ -19,6 +19,7 @@ struct inbound_client {
 	char *subject;                          /* of its certificate, which listen.tls_client_ca vouches for; NULL: none */
 	char *user;                             /* NULL: not logged in */
 	bool user_of_proxy;                     /* XCLIENT says so: the proxy knows it, our users file may not */
+	bool by_proxy;                          /* XCLIENT was said: a certificate that comes later is the proxy's */
 	char *tls;                              /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; NULL: in clear */
 };
 

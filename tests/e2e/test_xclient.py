@@ -99,6 +99,42 @@ def test_login_of_a_front_that_has_checked_it(front, domain):
     assert (accepted["client"], accepted["user"]) == ("198.51.100.7", "bob")
 
 
+def test_the_login_of_a_client_is_not_the_next_ones(front, domain):
+    """A front that uses its connection for another client, who has not logged in."""
+    with Client(SUBMISSION, source=FRONT) as client:
+        client.hello()
+        assert client.command("XCLIENT ADDR=198.51.100.7")[0] == 220
+        client.hello()
+        assert client.command("XCLIENT LOGIN=bob")[0] == 220            # what it learnt of the same one
+        client.hello()
+        client.envelope("bob@sender.example", [domain.user()])
+        client.command("RSET")
+        assert client.command("XCLIENT ADDR=198.51.100.8")[0] == 220
+        client.hello()
+        client.command("MAIL FROM:<bob@sender.example>")
+        assert client.command(f"RCPT TO:<{domain.user()}>")[0] == 550
+
+
+def test_the_certificate_of_a_front_is_not_its_clients(world, start_relay, domain):
+    """TLS behind XCLIENT is the front's, and what it shows proves the front alone."""
+    certificate, shown = world.ca.good("relay.example"), world.ca.for_clients_only("front.example")
+    start_relay(listen=[{"address": "%s:%d" % SUBMISSION, "tls": "starttls", "allow": [f"{CLIENT}/32"], "xclient": [f"{FRONT}/32"],
+                         "certificate": certificate.cert_file, "key": certificate.key_file, "tls_client_ca": world.ca.ca_file}])
+    tls = ssl.create_default_context(cafile=world.ca.ca_file)
+    tls.load_cert_chain(shown.cert_file, shown.key_file)
+    for address, wanted in (("192.0.2.99", 550), (CLIENT, 250), (None, 250)):
+        with Client(SUBMISSION, source=FRONT) as client:
+            client.hello()
+            if address:
+                assert client.command(f"XCLIENT ADDR={address}")[0] == 220
+                client.hello()
+            assert client.command("STARTTLS")[0] == 220
+            client.start_tls(tls, "relay.example")
+            client.hello()
+            client.command("MAIL FROM:<ann@sender.example>")
+            assert client.command(f"RCPT TO:<{domain.user()}>")[0] == wanted, address
+
+
 def test_failures_are_counted_of_the_client(front, world):
     """Not of the front: else one guesser behind it would keep all others waiting."""
     tls = ssl.create_default_context(cafile=world.ca.ca_file)
