@@ -53,8 +53,7 @@ static void add_sts(const struct delivery_state *y, const struct sts_result *r, 
 	}
 }
 
-/* RFC 8460 4.4 has the domain for which the policy is defined as policy-domain, and RFC 7672 defines TLSA records for the MX host. We tell the recipient
- * domain, because it is whose report this is, and what it must hear of; the records tell its hosts apart, and failure-details name the host. */
+/* RFC 8460 1.1: the policy domain is the TLSA base domain; the report is the recipient domain's. */
 static bool add_tlsa(const struct delivery_state *y, const struct sts_result *r, struct delivery_told *t)
 {
 	const struct sts_tlsa *tlsa = y->host->demand.tlsa;
@@ -64,6 +63,7 @@ static bool add_tlsa(const struct delivery_state *y, const struct sts_result *r,
 	struct rpt_event e = about(y, t);
 	e.policy_type = RPT_POLICY_TLSA;
 	e.policy_strings = tlsa ? tlsa->strings : "";
+	e.mx_patterns = tlsa ? tlsa->base : "";
 	set_fault(&e, &r->tlsa);
 	add_event(t, &e);
 	return true;

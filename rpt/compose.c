@@ -121,6 +121,12 @@ static void end_policy(struct rpt_compose *c)
 	c->place = IN_POLICIES;
 }
 
+/* RFC 8460 1.1: the policy domain of DANE is the TLSA base domain. Where no record could be had there is none to tell. */
+static const char *policy_domain(const struct rpt_compose *c, const struct rpt_policy *p)
+{
+	return p->type == RPT_POLICY_TLSA && *p->mx_patterns ? p->mx_patterns : c->domain;
+}
+
 /* RFC 8460 4.4: policy-string of no-policy-found, and mx-host of what is not "sts", have nothing to hold; but readers look for them. */
 void rpt_compose_policy(struct rpt_compose *c, const struct rpt_policy *p)
 {
@@ -129,7 +135,7 @@ void rpt_compose_policy(struct rpt_compose *c, const struct rpt_policy *p)
 	json_t *policy = json_object(), *summary = json_object();
 	set(policy, "policy-type", string(c, sp_str_of(rpt_policy_type_str(p->type))));
 	set(policy, "policy-string", array(c, found ? p->strings : ""));
-	set(policy, "policy-domain", string(c, sp_str_of(c->domain)));
+	set(policy, "policy-domain", string(c, sp_str_of(policy_domain(c, p))));
 	set(policy, "mx-host", array(c, p->type == RPT_POLICY_STS ? p->mx_patterns : ""));
 	set(summary, "total-successful-session-count", number(p->successes));
 	set(summary, "total-failure-session-count", number(p->failures));

@@ -43,7 +43,9 @@ struct rpt_event {
 	enum rpt_policy_type policy_type;
 	const char *policy_domain;      /* A-labels, lower case: who gets the report */
 	const char *policy_strings;     /* the policy as applied, one string a line (sts_policy_print(), or one TLSA record a line); "": none could be had */
-	const char *mx_patterns;        /* STS: its mx patterns, one a line; else "" */
+	/* STS: its mx patterns, one a line. TLSA: the TLSA base domain, which RFC 8460 1.1 calls the policy domain of DANE: the report tells it as policy-domain,
+	 * and still goes to `policy_domain`, whose mail it was. Else "". Not kept where policy_strings is "". */
+	const char *mx_patterns;
 	enum sp_result result;          /* NONE: a successful session; what follows is then not looked at */
 	const char *reason;             /* failure-reason-code, "" when none */
 	const char *sending_ip, *mx_host, *mx_helo, *mx_ip;     /* RFC 8460 4.4; "" where the session did not get so far */

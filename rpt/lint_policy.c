@@ -139,7 +139,8 @@ static enum type check_policy(struct lint *l, const json_t *item)
 	if (domain)
 		lint_name(l, domain, false);
 	lint_leave(l, at);
-	l->domain = l->domain ? l->domain : domain;
+	if (type != TYPE_TLSA)                  /* RFC 8460 1.1: there it is the MX host's, which says nothing of whose report this is */
+		l->domain = l->domain ? l->domain : domain;
 	check_mx_hosts(l, policy, type);
 	lint_unknown(l, policy, known);
 	lint_leave(l, mark);

@@ -22,9 +22,9 @@ def relay(world, start_relay):
     return start_relay(delivery=FAILURES)
 
 
-def dane(*records):
-    """A TLSA policy as it is reported: the highest numbers first."""
-    return ("tlsa", tuple(sorted(sorted(records), key=lambda record: [int(n) for n in record.split()[:3]], reverse=True)), ())
+def dane(base=None, *records):
+    """A TLSA policy as it is reported: the highest numbers first, and the TLSA base domain, which is its policy domain (RFC 8460 1.1)."""
+    return ("tlsa", tuple(sorted(sorted(records), key=lambda record: [int(n) for n in record.split()[:3]], reverse=True)), (base,) if records else ())
 
 
 def unreached(host, result, reason):
@@ -58,7 +58,7 @@ def test_good(world, relay, send, kind):
     send(domain.user())
     event = delivered(relay, domain, policy="dane/usable", cert="verified")
     assert event["tls"].startswith("TLS") and event["tlsa"] == "usable"
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
 
 
 @pytest.mark.parametrize("kind", ["2r 1 1", "2r 0 1", "2r 0 0"])
@@ -71,7 +71,7 @@ def test_an_anchor_two_levels_up(world, relay, send, kind):
     tlsa.publish(world, host.name, *records)
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
 
 
 @pytest.mark.parametrize("kind, good", [("2r 0 0", True), ("2r 1 0", True), ("2r 1 1", False), ("2r 0 1", False)])
@@ -84,11 +84,11 @@ def test_an_anchor_that_is_not_sent(world, relay, send, kind, good):
     send(domain.user())
     if good:
         delivered(relay, domain, policy="dane/usable")
-        wait_ledger(relay, domain, {dane(*records): (1, {})})
+        wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
     else:
         relay.wait_held(domain.name)
         assert untouched(host)
-        wait_ledger(relay, domain, {dane(*records): (0, {failed(host, "validation-failure", "tlsa-mismatch"): 1})})
+        wait_ledger(relay, domain, {dane(host.name, *records): (0, {failed(host, "validation-failure", "tlsa-mismatch"): 1})})
 
 
 def test_usable_beside_unusable(world, relay, send):
@@ -98,7 +98,7 @@ def test_usable_beside_unusable(world, relay, send):
     tlsa.publish(world, host.name, *records)
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
 
 
 @pytest.mark.parametrize("records", [["1 1 1 " + "AA" * 32], ["0 0 1 " + "AA" * 32, "3 1 1 AB"], ["3 1 9 AB"], ["3 0 0 30"]])
@@ -118,7 +118,7 @@ def test_all_unusable(world, relay, send, records, starttls):
     [event] = relay.events(event="session", id=domain.name)
     assert event["report"].startswith("tlsa/tlsa-invalid/") or not starttls
     [(key, (successes, failures))] = wait_some(relay, domain).items()
-    assert key == dane(*records) and successes == 0 and sum(failures.values()) == 1
+    assert key == dane(host.name, *records) and successes == 0 and sum(failures.values()) == 1
     assert {failure[0] for failure in failures} <= {"tlsa-invalid", "starttls-not-supported"}
 
 
@@ -136,7 +136,7 @@ def test_rollover(world, relay, send):
     tlsa.publish(world, host.name, *records)
     send(domain.user())
     delivered(relay, domain, policy="dane/usable")
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
 
 
 def test_usage_3_ignores_names_and_dates(world, relay, send):
@@ -148,7 +148,7 @@ def test_usage_3_ignores_names_and_dates(world, relay, send):
     tlsa.publish(world, host.name, *records)
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
 
 
 # What does not.
@@ -175,7 +175,7 @@ def test_bad(world, relay, send, fault, result, reason):
     send(domain.user())
     delivered(relay, domain, mx=f"good.{domain}")
     assert untouched(bad)
-    wait_ledger(relay, domain, {dane(*records): (0, {failed(bad, result, reason): 1}), NONE_FOUND: (1, {})})
+    wait_ledger(relay, domain, {dane(bad.name, *records): (0, {failed(bad, result, reason): 1}), NONE_FOUND: (1, {})})
 
 
 @pytest.mark.parametrize("name", ["base", "domain"])
@@ -188,7 +188,7 @@ def test_usage_2_takes_the_host_or_the_domain(world, relay, send, name):
     tlsa.publish(world, host.name, *records)
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
 
 
 def test_a_handshake_that_fails_is_never_tried_in_clear(world, relay, send):
@@ -249,7 +249,7 @@ def test_an_insecure_mx_with_a_secure_host(world, relay, send):
     send(domain.user())
     relay.wait_held(domain.name)
     assert untouched(host)
-    wait_ledger(relay, domain, {dane(tlsa.wrong()): (0, {failed(host, "validation-failure", "tlsa-mismatch"): 1})})
+    wait_ledger(relay, domain, {dane(host.name, tlsa.wrong()): (0, {failed(host, "validation-failure", "tlsa-mismatch"): 1})})
 
 
 def test_an_implicit_mx(world, relay, send):
@@ -259,7 +259,7 @@ def test_an_implicit_mx(world, relay, send):
     tlsa.publish(world, host.name, *records)
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {})})
 
 
 @pytest.mark.parametrize("at", ["end", "host"])
@@ -276,7 +276,7 @@ def test_a_secure_cname(world, relay, send, at):
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
     assert host.sessions[0].tls.sni == base
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(base, *records): (1, {})})
 
 
 def test_a_secure_cname_to_an_insecure_zone(world, relay, send):
@@ -293,7 +293,7 @@ def test_a_secure_cname_to_an_insecure_zone(world, relay, send):
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
     assert world.tap.asked(f"_25._tcp.{target}", "TLSA") == 0 and host.sessions[0].tls.sni == alias
-    wait_ledger(relay, domain, {dane(*records): (1, {})})
+    wait_ledger(relay, domain, {dane(alias, *records): (1, {})})
 
 
 # Beside MTA-STS.
@@ -309,7 +309,7 @@ def test_both_policies_are_counted(world, relay, send, certificate, sts_fault):
     send(domain.user())
     delivered(relay, domain, policy="dane/usable", cert="verified")
     fault = {failed(host, sts_fault, "X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT"): 1} if sts_fault else {}
-    wait_ledger(relay, domain, {dane(*records): (1, {}), sts(domain): (0 if sts_fault else 1, fault)})
+    wait_ledger(relay, domain, {dane(host.name, *records): (1, {}), sts(domain): (0 if sts_fault else 1, fault)})
 
 
 def test_mta_sts_rules_the_other_hosts(world, relay, send):
@@ -323,7 +323,7 @@ def test_mta_sts_rules_the_other_hosts(world, relay, send):
     relay.wait_held(domain.name)
     assert untouched(bad) and untouched(worse)
     wait_ledger(relay, domain, {
-        dane(tlsa.wrong()): (0, {failed(bad, "validation-failure", "tlsa-mismatch"): 1}),
+        dane(bad.name, tlsa.wrong()): (0, {failed(bad, "validation-failure", "tlsa-mismatch"): 1}),
         sts(domain, mx=("*.{domain}",)): (1, {failed(worse, "certificate-not-trusted", "X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT"): 1})})
 
 

@@ -180,7 +180,7 @@ def test_tls_required_no_beside_mail_that_says_nothing(world, at_rest):
     relay.wait_delivery(f"{domain}/tls-optional", result="delivered")
     relay.wait_held(domain.name)
     assert [got.rcpt_to for got in host.messages] == [[domain.user("optional").encode()]]
-    wait_ledger(relay, domain, {("tlsa", (tlsa.wrong(),), ()): (0, {failed(host, "validation-failure", "tlsa-mismatch"): 1})})
+    wait_ledger(relay, domain, {("tlsa", (tlsa.wrong(),), (host.name,)): (0, {failed(host, "validation-failure", "tlsa-mismatch"): 1})})
 
 
 # Rules of the operator.

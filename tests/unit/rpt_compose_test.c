@@ -147,6 +147,9 @@ static void every_mandatory_member_of_every_type(void **state)
 		{ { 1, RPT_POLICY_TLSA, "3 1 1 AB\n2 0 1 CD", "", 1, 2 },
 		  "{\"policy\":{\"policy-type\":\"tlsa\",\"policy-string\":[\"3 1 1 AB\",\"2 0 1 CD\"],\"policy-domain\":\"company-y.example\",\"mx-host\":[]},"
 		  "\"summary\":{\"total-successful-session-count\":1,\"total-failure-session-count\":2}}" },
+		{ { 1, RPT_POLICY_TLSA, "3 1 1 AB", "mx1.company-y.example", 1, 0 },    /* RFC 8460 1.1: the TLSA base domain */
+		  "{\"policy\":{\"policy-type\":\"tlsa\",\"policy-string\":[\"3 1 1 AB\"],\"policy-domain\":\"mx1.company-y.example\",\"mx-host\":[]},"
+		  "\"summary\":{\"total-successful-session-count\":1,\"total-failure-session-count\":0}}" },
 		{ { 1, RPT_POLICY_STS, "version: STSv1\r\n\nmode: none", "a.example\n*.b.example\n", 1, 0 },
 		  "{\"policy\":{\"policy-type\":\"sts\",\"policy-string\":[\"version: STSv1\",\"mode: none\"],\"policy-domain\":\"company-y.example\","
 		  "\"mx-host\":[\"a.example\",\"*.b.example\"]},"
