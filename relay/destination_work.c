@@ -279,6 +279,8 @@ struct queue_job *destination_next(struct destination *d)
 	if (wait_ms > 0)                        /* the session waits in the pool, for as long as sessions do */
 		return NULL;
 	struct queue_job *j = next_in_time(d);
+	if (d->waiting_count == 0)              /* it was for whoever waited then: the next message has not waited yet */
+		core_timer_stop(d->nudge);
 	if (j && destination_wants_page(d))
 		destination_load_page(d);
 	return j;
