@@ -149,10 +149,10 @@ void destination_overdue(struct shard *s, const char *name, struct queue_job *jo
 	destination_kick(d);                                /* in any case: with a job in flight it is no longer quiet, and must not be freed */
 }
 
-/* It waits for what the configuration said, which may say something else by now. */
+/* It waits for what the configuration said, or a password file, which may say something else by now. */
 static void let_go(struct destination *d)
 {
-	static const char *const ours[] = { "rate", "route-gone", "source-gone" };
+	static const char *const ours[] = { "rate", "route-gone", "source-gone", "auth-refused" };
 	size_t i;
 	if (!destination_held(d) || !sp_str_among(sp_str_of(d->last.reason), ours, SP_COUNT(ours), &i))
 		return;
