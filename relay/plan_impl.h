@@ -48,6 +48,7 @@ struct plan_making {
 	bool asks_tlsa;
 	const struct sts_rule *rule;            /* in force; in the plan's arena; NULL: none */
 	bool relaxed;                           /* requiretls: relaxed */
+	bool credentials;                       /* are said to its hosts */
 	const char *mx_end;                     /* where the domain's CNAMEs lead; NULL without any */
 };
 

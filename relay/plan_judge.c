@@ -53,6 +53,18 @@ static void use_rule(struct plan_making *m, const struct config_domain *d)
 		m->rule = copy_rule(r, &m->plan->arena);
 }
 
+/* RFC 4616 4: whoever is told the password can be the user. So it is said to a host that has proved its name, whatever mail goes there; unless the operator's
+ * own entry for that host is content with less. A next hop by address has no name to prove. */
+static void guard_credentials(struct plan_making *m, const struct config_domain *d)
+{
+	const struct route_target *t = &m->plan->target;
+	m->credentials = t->host && t->user;
+	if (!m->credentials || m->rule)
+		return;
+	const struct sts_rule verify = { .domain = t->host, .level = STS_LEVEL_VERIFY, .reason = "credentials are said to it" };
+	m->rule = copy_rule(d && d->rule.level != STS_LEVEL_UNSET ? &d->rule : &verify, &m->plan->arena);
+}
+
 void plan_read_settings(struct plan_making *m)
 {
 	const struct config *c = m->shard->config;
@@ -60,12 +72,14 @@ void plan_read_settings(struct plan_making *m)
 	const struct config_domain *d = t->host ? config_domain_find(c, t->host, core_clock_wall_s()) : NULL;
 	if (t->report) {                                        /* RFC 8460 3: these go out whatever anybody demands */
 		m->dane = STS_DANE_OFF;
+		guard_credentials(m, d);
 		return;
 	}
 	m->dane = d && d->has_dane ? d->dane : (enum sts_dane)c->delivery.dane;
 	m->relaxed = is_relaxed(c, d, t);
 	if (d)
 		use_rule(m, d);
+	guard_credentials(m, d);
 	bool wanted = m->dane != STS_DANE_OFF || (m->rule && m->rule->level == STS_LEVEL_DANE);
 	m->asks_tlsa = wanted && t->host && dnssec_believed(m->shard->relay);
 }
@@ -90,7 +104,8 @@ void plan_judge_hosts(struct plan_making *m)
 	for (size_t i = 0; i < p->host_count; i++) {
 		struct plan_host *h = &p->hosts[i];
 		struct sts_question q = {
-			.finding = &p->finding, .host = h->name, .tlsa = h->tlsa, .dane = m->dane, .rule = m->rule, .wish = p->target.wish,
+			.finding = &p->finding, .host = h->name, .tlsa = h->tlsa, .dane = m->dane, .rule = m->rule,
+			.wish = m->credentials && p->target.wish == STS_WISH_TLS_OPTIONAL ? STS_WISH_NONE : p->target.wish,
 			.relaxed = m->relaxed,
 			.mx_secure = p->mx_authenticated || p->target.kind == ROUTE_HOST,       /* whoever configured it named it */
 		};

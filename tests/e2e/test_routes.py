@@ -110,7 +110,7 @@ def test_credentials_never_go_in_clear(world, make_relay):
     relay.start()
     submit(relay.address, "bob@far.example")
     [held] = relay.wait_held("plain.example:25/as=app@corp.example")[:1]
-    assert held["reason"] == "auth-needs-tls", held
+    assert held["reason"] == "starttls-not-offered", held
     assert not {"AUTH", "MAIL"} & set(host.verbs())
 
 

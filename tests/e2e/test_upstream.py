@@ -52,6 +52,23 @@ def test_an_account(world, start_relay, upstream, lab_dir, port):
     assert "open sesame" not in relay.log_text()
 
 
+@pytest.mark.parametrize("more, said", [({}, False), ({"tls": "encrypt"}, True)])
+@pytest.mark.parametrize("port", [465, 587])
+def test_credentials_go_to_a_proven_host_only(world, start_relay, upstream, lab_dir, port, more, said):
+    """Whoever answers with a certificate of his own hears no password, unless an entry of `domains` says that any will do."""
+    host = upstream(port)
+    host.behaviour = host.behaviour.but(certificate=world.ca.self_signed(host.name))
+    domains = {"domains": [{"domain": host.name, **more}]} if more else {}
+    words = {"tls": "implicit"} if port == 465 else {}
+    relay = start_relay(delivery=ONCE, routes=[route(host, port, **words, **account(lab_dir))], **domains)
+    submit(relay.address, world.domain().user())
+    if said:
+        host.wait_messages()
+    else:
+        relay.wait_held(f"{host.name}:{port}/as=app")
+    assert bool(logins(host)) == said and (said or untouched(host))
+
+
 def test_implicit_tls_is_never_tried_in_clear(world, start_relay, upstream):
     host = upstream(465)
     host.behaviour = host.behaviour.but(on={"HANDSHAKE": Raw(b"220 hello\r\n")})

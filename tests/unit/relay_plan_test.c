@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -400,6 +401,37 @@ static void test_no_dane_without_a_resolver_that_is_believed(void **state)
 		plan_unref(p);
 		world_close(&w);
 	}
+}
+
+/* Was: where nobody published a policy, they were said to whoever answered, with any certificate. */
+static void test_credentials_are_said_to_a_proven_host(void **state)
+{
+	(void)state;
+	static const struct { const char *label, *more, *destination; enum sts_requirement want; } rows[] = {
+		{ "no account", "", "mx1.example:587", STS_REQUIRE_NONE },
+		{ "an account", "", "mx1.example:587/as=app", STS_REQUIRE_PKIX },
+		{ "for TLS-Required: No", "", "mx1.example:587/as=app/tls-optional", STS_REQUIRE_PKIX },
+		{ "for a report", "", "mx1.example:587/as=app/report", STS_REQUIRE_PKIX },
+		{ "the operator is content with less", "domains: [{domain: mx1.example, tls: encrypt}]\n", "mx1.example:587/as=app", STS_REQUIRE_ENCRYPT },
+		{ "also for a report", "domains: [{domain: mx1.example, tls: encrypt}]\n", "mx1.example:587/as=app/report", STS_REQUIRE_ENCRYPT },
+	};
+	char path[] = "/tmp/plan-test-XXXXXX", config[512];
+	int fd = mkstemp(path);
+	assert_int_equal(write(fd, "secret\n", 7), 7);
+	close(fd);
+	for (size_t i = 0; i < SP_COUNT(rows); i++) {
+		struct world w;
+		snprintf(config, sizeof(config), NO_STS "routes: [{domain: a.example, via: 'mx1.example:587', user: app, password_file: %s}]\n%s", path, rows[i].more);
+		world_open(&w, config);
+		w.dns = "mx1.example A 11.0.0.1\n";
+		struct plan *p = make(&w, rows[i].destination, false, false);
+		print_message("%s: want %s, got %s\n", rows[i].label, sts_requirement_str(rows[i].want), sts_requirement_str(p->hosts[0].demand.require));
+		assert_false(sp_failed(&p->fail));
+		assert_int_equal(p->hosts[0].demand.require, rows[i].want);
+		plan_unref(p);
+		world_close(&w);
+	}
+	unlink(path);
 }
 
 /* A policy that tightens between two messages: what was proved under the weaker plan is not good enough. */
@@ -1184,6 +1216,7 @@ int main(void)
 		cmocka_unit_test(test_ad_counts_only_from_a_resolver_that_is_trusted),
 		cmocka_unit_test(test_dane),
 		cmocka_unit_test(test_no_dane_without_a_resolver_that_is_believed),
+		cmocka_unit_test(test_credentials_are_said_to_a_proven_host),
 		cmocka_unit_test(test_sessions_of_another_demand_end),
 		cmocka_unit_test(test_a_host_that_stays_barred_ends_no_session),
 		cmocka_unit_test(test_plans_under_a_policy),
