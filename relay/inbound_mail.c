@@ -134,7 +134,7 @@ void inbound_begin(struct inbound *in)
 		.recipient = in->recipient_count == 1 ? in->recipients[0].address : NULL,
 		.at_s = core_clock_wall_s(),
 	};
-	in->intake = intake_new(in->shard, in->id, mail->binary, &received);
+	in->intake = intake_new(in->shard, in->id, mail->binary, in->client.user, &received);
 	in->content_deadline_ms = core_clock_mono_ms() + (uint64_t)smtp_server_wait_s(in->engine) * 1000;
 	smtp_server_accept(in->engine, NULL);
 }

@@ -18,6 +18,7 @@ struct intake {
 	struct shard *shard;
 	uint64_t id;
 	struct smtp_header_scan scan;
+	const char *user;               /* borrowed, see intake_new() */
 	bool binary;                    /* it came as BODY=BINARYMIME */
 	struct smtp_lines lines;        /* ... and is looked at */
 	struct sp_buf buf;              /* all of it; or, with a file, what has not been given to it yet */
@@ -36,12 +37,13 @@ struct intake {
 	void *owner;
 };
 
-struct intake *intake_new(struct shard *s, uint64_t id, bool binary, const struct smtp_received *received)
+struct intake *intake_new(struct shard *s, uint64_t id, bool binary, const char *user, const struct smtp_received *received)
 {
 	struct intake *i = sp_alloc(sizeof(*i));
 	i->shard = s;
 	i->id = id;
 	i->binary = binary;
+	i->user = user;
 	smtp_header_scan_init(&i->scan);
 	sp_buf_init(&i->buf, (size_t)s->config->limits.message_size + SMTP_HEADER_MAX + TRACE_MAX + SIGN_FIELDS_MAX);
 	smtp_add_received(&i->buf, received);
@@ -102,7 +104,7 @@ static void begin_signing(struct intake *i, size_t header_len)
 	struct sp_buf fields;
 	sp_buf_init(&fields, SIGN_FIELDS_MAX);
 	struct sp_str own = sp_str_from(sp_buf_str(&i->buf), i->trace_len);
-	i->sign = sign_begin(i->shard->config, sp_str_make(own.p, header_len), queue_id_str(i->id, name), &fields);
+	i->sign = sign_begin(i->shard->config, i->user, sp_str_make(own.p, header_len), queue_id_str(i->id, name), &fields);
 	if (i->sign) {
 		struct sp_str body = sp_str_from(own, header_len);
 		bool separated = sp_take_prefix(&body, SP_STR("\r\n"));

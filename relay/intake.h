@@ -11,8 +11,9 @@
 
 struct intake;                  /* opaque */
 
-/* Begins with our Received field. `received->id` is the text of `id`. `binary`: MAIL said BODY=BINARYMIME, so the body may be any octets. */
-struct intake *intake_new(struct shard *s, uint64_t id, bool binary, const struct smtp_received *received);
+/* Begins with our Received field. `received->id` is the text of `id`. `binary`: MAIL said BODY=BINARYMIME, so the body may be any octets. `user`: who logged
+ * in, NULL for nobody; borrowed up to intake_end(). */
+struct intake *intake_new(struct shard *s, uint64_t id, bool binary, const char *user, const struct smtp_received *received);
 void intake_add(struct intake *i, struct sp_str content);
 /* Octets that a file has yet to take: pause the client over INTAKE_UNWRITTEN_MAX, go on when `drained` is called. */
 #define INTAKE_UNWRITTEN_MAX (1024 * 1024)

@@ -2,6 +2,7 @@
 #include "relay/sign.h"
 
 #include "core/clock.h"
+#include "relay/users.h"
 #include "smtp/dkim.h"
 #include "smtp/header.h"
 
@@ -15,11 +16,19 @@ struct sign {
 	struct sp_buf by;
 };
 
+/* MAIL FROM was held against the user's senders; the From field, which readers see and a signature vouches for, is not. One that only a proxy knows (XCLIENT)
+ * is the proxy's to judge. */
+static bool may_speak(const struct config *c, const char *user, const char *domain)
+{
+	const struct user *u = user && c->auth.users ? users_find(c->auth.users, user) : NULL;
+	return u == NULL || user_has_domain(u, domain);
+}
+
 /* The keys of the author's domain, but for those whose signature is there: who signed before us may have changed the content since. */
-static size_t choose(const struct config *c, struct sp_str header, struct smtp_dkim_signer out[SMTP_DKIM_SIGNERS_MAX])
+static size_t choose(const struct config *c, const char *user, struct sp_str header, struct smtp_dkim_signer out[SMTP_DKIM_SIGNERS_MAX])
 {
 	char domain[256];
-	if (c->dkim.count == 0 || !smtp_dkim_author(header, domain))
+	if (c->dkim.count == 0 || !smtp_dkim_author(header, domain) || !may_speak(c, user, domain))
 		return 0;
 	size_t all = config_dkim_signers(c, domain, CONFIG_DKIM_MAIL, out, SMTP_DKIM_SIGNERS_MAX), n = 0;
 	for (size_t i = 0; i < all; i++)
@@ -28,10 +37,10 @@ static size_t choose(const struct config *c, struct sp_str header, struct smtp_d
 	return n;
 }
 
-struct sign *sign_begin(struct config *c, struct sp_str header, const char *id, struct sp_buf *fields)
+struct sign *sign_begin(struct config *c, const char *user, struct sp_str header, const char *id, struct sp_buf *fields)
 {
 	struct smtp_dkim_signer signers[SMTP_DKIM_SIGNERS_MAX];
-	size_t count = choose(c, header, signers);
+	size_t count = choose(c, user, header, signers);
 	if (count == 0)
 		return NULL;
 	struct sp_buf zeros;
@@ -86,7 +95,7 @@ void sign_message(struct config *c, const char *id, struct sp_buf *message)
 	struct smtp_header_scan scan;
 	smtp_header_scan_init(&scan);
 	smtp_header_scan_feed(&scan, sp_buf_str(message));
-	size_t count = choose(c, sp_str_make(message->p, scan.len), signers);
+	size_t count = choose(c, NULL, sp_str_make(message->p, scan.len), signers);
 	if (count == 0)
 		return;
 	struct sp_buf all;

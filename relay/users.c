@@ -257,6 +257,16 @@ bool user_may_send(const struct user *user, const char *sender)
 	return false;
 }
 
+bool user_has_domain(const struct user *user, const char *domain)
+{
+	bool has = user->any;
+	for (char **a = user->allowed; !has && *a; a++) {
+		const char *at = strrchr(*a, '@');
+		has = at && sp_str_eq_nocase(sp_str_of(at + 1), sp_str_of(domain));
+	}
+	return has;
+}
+
 const char *users_decoy(const struct users *u, const char *name)
 {
 	if (u == NULL || u->count == 0)

@@ -25,6 +25,8 @@ const struct user *users_find(const struct users *u, const char *name);         
 const char *user_hash(const struct user *user);
 /* May the user send as `sender` ("" is the null path)? Domains compare without case, local parts exactly. */
 bool user_may_send(const struct user *user, const char *sender);
+/* May the user speak for `domain` (A-labels): send as any address there? */
+bool user_has_domain(const struct user *user, const char *domain);
 /* What to compute for a name that is not there (or that is): a user's hash, for each name always the same one, so that time tells no names where users
  * have hashes of several costs. `u` may be NULL. */
 const char *users_decoy(const struct users *u, const char *name);

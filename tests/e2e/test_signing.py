@@ -3,13 +3,17 @@
 import base64
 import os
 import re
+import ssl
 
 import dkim
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from conftest import BINARY
+from lab.accounts import SUBMISSIONS, Accounts, listeners
 from lab.client import Client, message, queue_id, submit
+from lab.relay import ENVIRONMENT
 
 DOMAIN = "sender.example"           # of lab.client.message()
 
@@ -372,3 +376,25 @@ def test_start_tells_that_reports_cannot_be_mailed(start_relay, keys):
     relay.write_config(report={"enabled": True}, dkim=keys.add("relay.example", "tlsrpt").entries)
     reload_and_wait(relay)
     assert len(told(relay)) == 2
+
+
+def test_a_user_gets_no_signature_of_a_domain_that_is_not_its_own(world, make_relay, keys, inbox):
+    """MAIL FROM is held against the user's senders, and is nothing that a reader sees: a null path, or its own address, does not buy a signature for another
+    domain's From."""
+    domain, host = inbox
+    relay = make_relay()
+    accounts = Accounts(BINARY, f"{relay.folder}/users", ENVIRONMENT)
+    accounts.add("app", "secret", f"app@{DOMAIN}")
+    accounts.add("any", "secret", "*")
+    accounts.add("other", "secret", "@other.example,app@news.sender.example")
+    relay.write_config(dkim=keys.entries, auth={"users_file": accounts.path}, listen=listeners(world.ca.good("relay.example")))
+    relay.start()
+    tls = ssl.create_default_context(cafile=world.ca.ca_file)
+    rows = [("app", f"app@{DOMAIN}", ["s1"]), ("app", "", ["s1"]), ("any", "ann@elsewhere.example", ["s1"]), ("other", "x@other.example", []), ("other", "", [])]
+    for count, (user, sender, selectors) in enumerate(rows, 1):
+        with Client(SUBMISSIONS, tls=tls, name="relay.example") as client:
+            client.hello()
+            assert client.command("AUTH PLAIN " + base64.b64encode(f"\0{user}\0secret".encode()).decode())[0] == 235
+            client.envelope(sender, [domain.user()])
+            queue_id(client.data(message(f"m{count}")))
+        keys.check(host.wait_messages(count)[-1].data, *selectors)
