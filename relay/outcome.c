@@ -68,10 +68,10 @@ static bool has_delay_notice(const struct config *c, const struct queue_message 
 	return c->delivery.delay_notice_ms > 0 && has_sender(m) && (r->wish.notify == 0 || (r->wish.notify & SP_NOTIFY_DELAY));
 }
 
-/* RFC 2852: by-mode N asks for this notice, whatever else NOTIFY asks for. */
+/* RFC 2852 4.1.3: by-mode N, and NOTIFY was not said or has DELAY in it. */
 static bool has_by_notice(const struct queue_message *m, const struct queue_recipient *r)
 {
-	return m->wish.by == SP_BY_NOTIFY && has_sender(m) && !(r->wish.notify & SP_NOTIFY_NEVER);
+	return m->wish.by == SP_BY_NOTIFY && has_sender(m) && (r->wish.notify == 0 || (r->wish.notify & SP_NOTIFY_DELAY));
 }
 
 bool outcome_tells_relayed(const struct queue_message *m, const struct queue_recipient *r, bool dsn, bool by_dropped)
@@ -114,7 +114,7 @@ static void tell_expired(const struct config *c, const struct queue_message *m, 
 	snprintf(when, sizeof(when), "within %lld hours", (long long)(expire_ms(c, m) / 3600000));
 	*out = *last;
 	out->permanent = true;
-	if (too_late)                           /* RFC 2852 4.1.4: this status, whatever the peers said */
+	if (too_late)                           /* RFC 2852 4.1.3: this status, whatever the peers said */
 		snprintf(out->esc, sizeof(out->esc), "5.4.7");
 	else if (out->code == 0)
 		snprintf(out->esc, sizeof(out->esc), sp_failed(last) && strncmp(last->esc, "4.7.", 4) == 0 ? "5.7.1" : "5.4.7");

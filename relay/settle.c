@@ -208,7 +208,7 @@ static bool wants(const struct settlement *t, size_t i, enum smtp_dsn_action act
 	return false;
 }
 
-/* RFC 2852 4.1.4: of mail whose by-time is up, 4.4.7 is told, whatever delays it. */
+/* RFC 2852 4.1.3: of mail whose by-time is up, 4.4.7 is told, whatever delays it. */
 static const struct sp_fail *told(struct settlement *t, const struct outcome_recipient *o)
 {
 	if (!(o->notices & QUEUE_NOTICE_BY))

@@ -185,7 +185,8 @@ static const struct {
 	{ "by N: up, and delivery goes on", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, 0, 0, HOUR, OUTCOME_DEFER, BY_NOTICE, 4 * HOUR },
 	{ "by N: told once", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, 0, BY_NOTICE, 2 * HOUR, OUTCOME_DEFER, 0, 4 * HOUR },
 	{ "by N: up, and late", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, 0, 0, 4 * HOUR, OUTCOME_DEFER, BY_NOTICE | DELAY_NOTICE, 5 * DAY },
-	{ "by N: though only success is asked for", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, S, 0, HOUR, OUTCOME_DEFER, BY_NOTICE, 5 * DAY },
+	{ "by N: delay is asked for", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, D, 0, HOUR, OUTCOME_DEFER, BY_NOTICE, 4 * HOUR },
+	{ "by N: no delay is asked for, RFC 2852 4.1.3", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, S | F, 0, HOUR, OUTCOME_DEFER, 0, 5 * DAY },
 	{ "by N: never", { .by = SP_BY_NOTIFY, .by_ms = HOUR }, NEVER, 0, 2 * HOUR, OUTCOME_DEFER, 0, 5 * DAY },
 	{ "by N: up while held", { .by = SP_BY_NOTIFY, .by_ms = HOUR, .hold_until_ms = DAY }, 0, 0, HOUR, OUTCOME_DEFER, BY_NOTICE, DAY + 4 * HOUR },
 };
@@ -217,7 +218,7 @@ static void test_wishes(void **state)
 	config_unref(c);
 }
 
-/* RFC 2852 4.1.4: 5.4.7 is told, and what the peers said stands beside it. */
+/* RFC 2852 4.1.3: 5.4.7 is told, and what the peers said stands beside it. */
 static void test_mail_that_is_too_late_says_so(void **state)
 {
 	(void)state;
