@@ -1,6 +1,6 @@
 /* smtp/client_param.c - the parameters of MAIL and RCPT: what the peer offers, and the mail asks for or needs. See client.h and client_state.h.
  * Implements RFC 1870 6 (SIZE), 6152 2 and 3030 3 (BODY), 6531 3.4 (SMTPUTF8), 3461 4 and 5.2.1 (RET, ENVID, NOTIFY, ORCPT), 6533 3 (ORCPT beyond ASCII),
- * 8689 4.2.1 (REQUIRETLS), 6710 3 (MT-PRIORITY), 2852 4 (BY).
+ * 8689 4.2.1 (REQUIRETLS), 6710 4.2 (MT-PRIORITY), 2852 4.1.4 (BY).
  * No command gets longer than its extensions allow: ENVID and ORCPT have a limit of their own, and the rest adds a few octets each. */
 #include "smtp/client_state.h"
 
@@ -49,7 +49,7 @@ static void put_wishes(struct smtp_client *c, const struct sp_mail_wish *w)
 {
 	if (c->ext.dsn)
 		put_dsn(c, w);
-	if (c->ext.mt_priority && w->priority != 0)             /* RFC 6710 3: 0 is what it is without */
+	if (c->ext.mt_priority)                 /* RFC 6710 4.2: said to whoever knows it, also that it is 0 */
 		sp_buf_printf(&c->out, " MT-PRIORITY=%d", w->priority);
 	if (c->ext.deliverby && w->by != SP_BY_NONE)
 		put_by(c, w);
@@ -165,10 +165,18 @@ static void put_orcpt(struct smtp_client *c, const struct sp_rcpt_wish *w, const
 }
 
 /* Does anything of the mail or of one recipient ask for DSN? Without, the address stands in RCPT, which is as good as an ORCPT. */
-static bool asks_for_dsn(const struct smtp_client_mail *m, const struct sp_rcpt_wish *w)
+static bool asks_for_dsn(const struct smtp_client_mail *m, const struct sp_rcpt_wish *w, unsigned notify)
 {
 	bool of_mail = m->wish && (m->wish->ret != SP_RET_UNSAID || (m->wish->envid && *m->wish->envid));
-	return of_mail || w->notify || (w->orcpt && *w->orcpt);
+	return of_mail || notify || (w->orcpt && *w->orcpt);
+}
+
+/* RFC 2852 4.1.4.2: behind a peer that does not watch the time of BY=...;N, whoever can is to tell of a delay. */
+static unsigned notify_for(const struct smtp_client *c, const struct sp_rcpt_wish *w)
+{
+	if (!c->t.by_dropped || param_by_s(c->mail) <= 0 || (w->notify & SP_NOTIFY_NEVER))
+		return w->notify;
+	return (w->notify ? w->notify : SP_NOTIFY_FAILURE) | SP_NOTIFY_DELAY;
 }
 
 void param_put_rcpt(struct smtp_client *c, size_t i)
@@ -176,8 +184,9 @@ void param_put_rcpt(struct smtp_client *c, size_t i)
 	static const struct sp_rcpt_wish nothing = { 0 };
 	const struct smtp_client_mail *m = c->mail;
 	const struct sp_rcpt_wish *w = m->rcpt_wishes ? &m->rcpt_wishes[i] : &nothing;
-	if (!c->ext.dsn || !asks_for_dsn(m, w))
+	unsigned notify = notify_for(c, w);
+	if (!c->ext.dsn || !asks_for_dsn(m, w, notify))
 		return;
-	put_notify(c, w->notify);
+	put_notify(c, notify);
 	put_orcpt(c, w, m->recipients[i]);
 }
