@@ -115,7 +115,7 @@ static enum core_db_status list_priority(struct core_db *db, struct load_op *o, 
 	return status == CORE_DB_ROW ? CORE_DB_OK : status;
 }
 
-/* RFC 6710 4.4. One look into the index for each priority that is there: what is not due yet, of whatever priority, is not walked over. */
+/* RFC 6710 5.1. One look into the index for each priority that is there: what is not due yet, of whatever priority, is not walked over. */
 static enum core_db_status list_due(struct core_db *db, struct load_op *o)
 {
 	int64_t priority = INT64_MAX;

@@ -71,7 +71,7 @@ struct queue_job {
 /* Deep copies of the recipients; takes a new ref on the message. */
 struct queue_job *queue_job_new(struct queue_message *m, const struct queue_recipient *recipients, size_t count);
 void queue_job_free(struct queue_job *j);
-/* Into a list of jobs, behind those of the same wish.priority or a higher one (RFC 6710 4.4). */
+/* Into a list of jobs, behind those of the same wish.priority or a higher one (RFC 6710 5.1). */
 void queue_job_insert(struct sp_link *list, struct queue_job *j);
 
 /* Takes the message into the spool. With wish.hold_until_ms it is at rest from the first, due then (RFC 4865): it is not handed to a shard. Else its
@@ -126,7 +126,7 @@ void queue_due(struct queue_store *s, int64_t now_ms, size_t limit, struct core_
                void (*done)(void *owner, const struct queue_due *due, size_t count, int64_t next_ms, const struct sp_fail *why),
                void *owner);
 /* Up to `limit` messages (and at most `octets` of bodies, but one at least) of a destination whose recipients are due at `now_ms`: those of a higher
- * wish.priority first (RFC 6710 4.4), then by next_at, then age.
+ * wish.priority first (RFC 6710 5.1), then by next_at, then age.
  * The loaded recipients are taken: their next_at becomes NULL, as a fresh one's, so that exactly one job has a recipient at any time, whatever is on its
  * way between threads (no list of what to skip, and no DSN for what was just delivered). They are given back by queue_settle or queue_park; at start,
  * all that is NULL becomes due (0), or when its hold ends. The jobs are the callee's. */

@@ -113,7 +113,7 @@ static const char *apply_envid(struct sp_str value, struct reading *r)
 	return NULL;
 }
 
-/* RFC 6710 4: ["-"] digit. */
+/* RFC 6710 7: priority-value. */
 static const char *apply_priority(struct sp_str value, struct reading *r)
 {
 	uint64_t n;
@@ -124,7 +124,7 @@ static const char *apply_priority(struct sp_str value, struct reading *r)
 	return NULL;
 }
 
-/* RFC 4865 4: either of the two. */
+/* RFC 4865 4.2 (9): either of the two. */
 static const char *note_hold(struct reading *r)
 {
 	bool second = r->held;
@@ -247,8 +247,8 @@ static const struct parameter_row {
 	{ SMTP_VERB_MAIL, "REQUIRETLS", false, UNDER_TLS, apply_requiretls },   /* RFC 8689 2 */
 	{ SMTP_VERB_MAIL, "RET", true, ALWAYS, apply_ret },                     /* RFC 3461 4.3 */
 	{ SMTP_VERB_MAIL, "ENVID", true, ALWAYS, apply_envid },                 /* RFC 3461 4.4 */
-	{ SMTP_VERB_MAIL, "MT-PRIORITY", true, ALWAYS, apply_priority },        /* RFC 6710 4 */
-	{ SMTP_VERB_MAIL, "HOLDFOR", true, WITH_HOLD, apply_hold_for },         /* RFC 4865 4 */
+	{ SMTP_VERB_MAIL, "MT-PRIORITY", true, ALWAYS, apply_priority },        /* RFC 6710 3 */
+	{ SMTP_VERB_MAIL, "HOLDFOR", true, WITH_HOLD, apply_hold_for },         /* RFC 4865 3 */
 	{ SMTP_VERB_MAIL, "HOLDUNTIL", true, WITH_HOLD, apply_hold_until },
 	{ SMTP_VERB_MAIL, "BY", true, ALWAYS, apply_by },                       /* RFC 2852 4 */
 	{ SMTP_VERB_MAIL, "AUTH", true, WITH_AUTH, apply_auth },                /* RFC 4954 5 */

@@ -1,5 +1,5 @@
 /* smtp/header.h - the header section of a message, as a relay needs it: where it ends, how many hops, what is missing;
- * and the fields that we add. Implements RFC 5322 2.2, 3.6, RFC 5321 4.4 (Received), 6.3 (loops), RFC 3848, 6531 3.7.3, 8689 5. Pure. */
+ * and the fields that we add. Implements RFC 5322 2.2, 3.6, RFC 5321 4.4 (Received), 6.3 (loops), RFC 3848, 6531 3.7.3, 8689 3. Pure. */
 #ifndef SMTP_HEADER_H
 #define SMTP_HEADER_H
 

@@ -113,7 +113,7 @@ struct smtp_server_xclient { const char *name, *addr, *port, *helo, *login, *pro
 const struct smtp_server_xclient *smtp_server_xclient(const struct smtp_server *s);
 const struct smtp_server_mail *smtp_server_mail(const struct smtp_server *s);
 
-/* The wall clock, which FUTURERELEASE needs (RFC 4865 4: what is offered is an instant too): before EHLO, and again now and then, by the minute or better.
+/* The wall clock, which FUTURERELEASE needs (RFC 4865 3: what is offered is an instant too): before EHLO, and again now and then, by the minute or better.
  * Never told: FUTURERELEASE is not offered. */
 void smtp_server_set_now(struct smtp_server *s, int64_t now_s);
 

@@ -20,9 +20,9 @@ static void add_offers(struct smtp_server *s)
 	sp_buf_printf(out, "250-%.255s\r\n" "250-PIPELINING\r\n" "250-SIZE %" PRIu64 "\r\n" "250-8BITMIME\r\n" "250-SMTPUTF8\r\n"
 	              "250-ENHANCEDSTATUSCODES\r\n" "250-CHUNKING\r\n" "250-BINARYMIME\r\n" "250-DSN\r\n" "250-DELIVERBY\r\n" "250-MT-PRIORITY\r\n",
 	              set->hostname, set->message_size);
-	if (server_offers_hold(s))                      /* RFC 4865 4 */
+	if (server_offers_hold(s))                      /* RFC 4865 3 */
 		sp_buf_printf(out, "250-FUTURERELEASE %" PRIu32 " %s\r\n", set->hold_max_s, sp_date_rfc3339(s->now_s + set->hold_max_s, date));
-	if (s->tls)                                     /* RFC 8689 4.1: under TLS only */
+	if (s->tls)                                     /* RFC 8689 2: under TLS only */
 		sp_buf_adds(out, "250-REQUIRETLS\r\n");
 	if (set->starttls && !s->tls)                   /* RFC 3207 4.2: not offered under TLS */
 		sp_buf_adds(out, "250-STARTTLS\r\n");

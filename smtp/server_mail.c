@@ -44,7 +44,7 @@ static const char *check_extended(struct smtp_server *s)
 	return s->command.extended && !s->mail.esmtp ? "555 5.5.4 Parameters need EHLO" : NULL;
 }
 
-static bool is_over_hold(const struct smtp_server *s)           /* RFC 4865 4 */
+static bool is_over_hold(const struct smtp_server *s)           /* RFC 4865 4.2 (7), (8) */
 {
 	return s->command.hold_for_s > s->settings->hold_max_s || s->command.hold_until_s > s->now_s + s->settings->hold_max_s;
 }

@@ -31,7 +31,7 @@ def test_a_binary_message_that_ends_in_half_a_line_end(world, relay, header):
 
 
 def test_a_header_without_its_end_is_looked_at_whole(world, start_relay):
-    """RFC 8689 5: the field asks for the same where the message ends behind it."""
+    """RFC 8689 3: the field asks for the same where the message ends behind it."""
     relay = start_relay(delivery={"tls_required_no": "refuse"})
     domain = world.domain("inbox")
     domain.mx()

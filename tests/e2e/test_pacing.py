@@ -187,7 +187,7 @@ def test_a_slow_rate_holds_no_connection_and_no_message(world, start_relay):
 
 
 def test_urgent_mail_comes_first(world, start_relay):
-    """RFC 6710 4.4: inside a destination, by priority."""
+    """RFC 6710 5.1: inside a destination, by priority."""
     relay = start_relay(delivery={"concurrency": 1})
     domain = world.domain()
     host = domain.mx(world.honest(f"mx1.{domain}").but(on={"CONNECT": Slow(1.5)}))

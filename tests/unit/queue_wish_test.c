@@ -152,7 +152,7 @@ static void test_damaged_wishes_are_quarantined(void **state SP_UNUSED)
 	}
 }
 
-/* ---- priority, RFC 6710 4.4 ---- */
+/* ---- priority, RFC 6710 5.1 ---- */
 
 static void test_higher_priority_is_loaded_first(void **state SP_UNUSED)
 {
