@@ -318,14 +318,14 @@ static void talk(struct smtp_server *s, const char *text, size_t piece)
 static void passwords_are_wiped(void **state)
 {
 	(void)state;
-	static const char *const secrets[SECRETS] = { PASSWORD, PLAIN_RESPONSE + 8 };
+	static const char *const secrets[SECRETS] = { PASSWORD, &PLAIN_RESPONSE[8] };
 	static const char *const texts[] = {
 		"EHLO c\r\nAUTH PLAIN " PLAIN_RESPONSE "\r\nNOOP\r\n",
 		"EHLO c\r\nAUTH PLAIN\r\n" PLAIN_RESPONSE "\r\nNOOP\r\n",
 		"EHLO c\r\nAUTH LOGIN YXBwMQ==\r\nY29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ==\r\nNOOP\r\n",
 		"EHLO c\r\nAUTH PLAIN " PLAIN_RESPONSE "!\r\nNOOP\r\n",
 		"EHLO c\r\nAUTH PLAIN x" PLAIN_RESPONSE " y\r\n",
-		"EHLO c\r\nAUTH PLAIN\r\n" PLAIN_RESPONSE,
+		("EHLO c\r\nAUTH PLAIN\r\n" PLAIN_RESPONSE),
 	};
 	for (size_t i = 0; i < SP_COUNT(texts); i++) {
 		for (int tls = 0; tls < 2; tls++) {
