@@ -226,6 +226,7 @@ static int check_client(struct core_tls_server *t, STACK_OF(X509) *certs, int64_
 		X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
 		X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
 		X509_VERIFY_PARAM_set_depth(param, DEPTH_MAX);
+		X509_VERIFY_PARAM_set_auth_level(param, SSL_CTX_get_security_level(t->ctx));    /* 2 but for old clients: see above */
 		code = X509_verify_cert(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
 	}
 	X509_STORE_CTX_free(ctx);

@@ -309,7 +309,7 @@ static void test_tickets(void **state)
 static void test_clients_by_certificate(void **state)
 {
 	(void)state;
-	static const struct { const char *label; bool asks, shows, other; int from_d, to_d; const char *usage; bool want; const char *why; } rows[] = {
+	static const struct { const char *label; bool asks, shows, other; int from_d, to_d; const char *usage; bool want; const char *why; bool weak; } rows[] = {
 		{ "through an intermediate", true, true, false, -1, 1, NULL, true, "" },
 		{ "for clients", true, true, false, -1, 1, "clientAuth", true, "" },
 		{ "for servers only", true, true, false, -1, 1, "serverAuth", false, "certificate purpose" },
@@ -318,9 +318,11 @@ static void test_clients_by_certificate(void **state)
 		{ "of another authority", true, true, true, -1, 1, NULL, false, "certificate \"CN=app1" },
 		{ "expired", true, true, false, -9, -1, NULL, false, "expired" },
 		{ "not valid yet", true, true, false, 1, 9, NULL, false, "not yet valid" },
+		{ "with a key that can be broken", true, true, false, -1, 1, NULL, false, "key too weak", true },
 	};
 	for (size_t i = 0; i < SP_COUNT(rows); i++) {
-		struct cert_ask ask = { .cn = "app1\r\nx", .from_s = rows[i].from_d * CERT_DAY, .to_s = rows[i].to_d * CERT_DAY, .usage = rows[i].usage };
+		struct cert_ask ask = { .cn = "app1\r\nx", .from_s = rows[i].from_d * CERT_DAY, .to_s = rows[i].to_d * CERT_DAY, .usage = rows[i].usage,
+		                        .weak = rows[i].weak };
 		struct cert cert = cert_make(&ask, rows[i].other ? &other_root : &middle);
 		struct core_tls_server *t = server_new(rows[i].asks ? "root.pem" : NULL, true, CORE_TLS_1_2);
 		for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
