@@ -80,8 +80,7 @@ static bool ask_twice(const char *prompt, const sigset_t *mask, struct sp_buf *o
 		sp_fail_set(why, SP_FAIL_STORE, "the two passwords differ");
 		good = false;
 	}
-	explicit_bzero(again.p, again.len);
-	sp_buf_clear(&again);
+	sp_buf_wipe(&again);
 	return good;
 }
 

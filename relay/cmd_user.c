@@ -70,12 +70,6 @@ static void init_password(struct sp_buf *b)
 	sp_assert(room);
 }
 
-static void wipe(struct sp_buf *b)
-{
-	explicit_bzero(b->p, b->cap);
-	sp_buf_clear(b);
-}
-
 /* ---- changes ---- */
 
 static const char *state_dir(const struct request *r)
@@ -146,7 +140,7 @@ static int set_password(const struct request *r, bool is_new)
 	if (status == RELAY_EXIT_OK && r->generate)
 		printf("%s\n", sp_buf_cstr(&password));
 	users_edit_close(e);
-	wipe(&password);
+	sp_buf_wipe(&password);
 	sp_buf_clear(&hash);
 	return status;
 }
@@ -223,7 +217,7 @@ static int check(struct request *r)
 	} else {
 		failed(why.text);
 	}
-	wipe(&password);
+	sp_buf_wipe(&password);
 	users_unref(u);
 	return fits ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
 }

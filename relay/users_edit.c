@@ -111,13 +111,6 @@ struct users_edit *users_edit_open(const char *path, bool make, const char *grou
 	return NULL;
 }
 
-static void wipe(struct sp_buf *b)
-{
-	if (b->p)
-		explicit_bzero(b->p, b->len);
-	sp_buf_clear(b);
-}
-
 void users_edit_close(struct users_edit *e)
 {
 	if (e == NULL)
@@ -126,7 +119,7 @@ void users_edit_close(struct users_edit *e)
 		unlink(e->path);
 	if (e->fd >= 0)
 		close(e->fd);           /* and the lock */
-	wipe(&e->text);
+	sp_buf_wipe(&e->text);
 	free(e->path);
 	free(e);
 }
@@ -161,7 +154,7 @@ static void replace(struct users_edit *e, struct sp_str line, struct sp_str with
 	sp_buf_add(&out, with);
 	sp_buf_add(&out, sp_str_from(sp_buf_str(&e->text), at + line.len));
 	sp_assert(!sp_buf_failed(&out));        /* room for twice the largest file */
-	wipe(&e->text);
+	sp_buf_wipe(&e->text);
 	e->text = out;
 }
 
@@ -181,7 +174,7 @@ void users_edit_set(struct users_edit *e, const char *name, const char *hash, co
 	sp_buf_add(&fresh, senders ? sp_str_of(senders) : old);
 	sp_buf_addc(&fresh, '\n');
 	replace(e, line, sp_buf_str(&fresh));
-	wipe(&fresh);
+	sp_buf_wipe(&fresh);
 }
 
 void users_edit_remove(struct users_edit *e, const char *name)
