@@ -319,6 +319,13 @@ void core_dns_close(struct core_dns *d)
 		free_dns(d);
 }
 
+size_t core_dns_servers(const struct core_dns *d, struct sp_addr out[CORE_DNS_SERVERS_MAX])
+{
+	for (size_t i = 0; i < d->server_count; i++)
+		out[i] = d->servers[i].addr;
+	return d->server_count;
+}
+
 bool core_dns_servers_local(const struct core_dns *d)
 {
 	for (size_t i = 0; i < d->server_count; i++) {

@@ -27,6 +27,9 @@ struct core_dns_query *core_dns_lookup(struct core_dns *d, const char *name, enu
                                        void (*done)(void *owner, const struct core_dns_answer *answer), void *owner);
 void core_dns_cancel(struct core_dns_query *q);         /* silence from then on; NULL is fine; not after done */
 
+/* The addresses of the servers in use; how many, at most CORE_DNS_SERVERS_MAX. */
+size_t core_dns_servers(const struct core_dns *d, struct sp_addr out[CORE_DNS_SERVERS_MAX]);
+
 /* May AD be believed? True when every server in use is a loopback address. */
 bool core_dns_servers_local(const struct core_dns *d);
 

@@ -15,7 +15,12 @@ struct dnssec {
 	struct relay *relay;
 	struct core_loop *loop;
 	struct config *config;          /* one ref */
-	struct core_dns *dns;           /* NULL: cannot be set up, or AD is not believed */
+	struct core_dns *servers[CORE_DNS_SERVERS_MAX];         /* each with one server of the relay's */
+	char names[CORE_DNS_SERVERS_MAX][SP_ADDR_TEXT];
+	size_t server_count;            /* 0: cannot be set up, or AD is not believed */
+	size_t at;                      /* the server being asked */
+	size_t validating;              /* of those asked in this round */
+	enum core_dns_status trouble;   /* of one that did not answer in this round; OK: none */
 	struct core_dns_query *query;
 	struct core_timer *timer;
 	unsigned silent;                /* looks until the same trouble is told again */
@@ -84,7 +89,8 @@ static void tell_trouble(struct dnssec *d, const char *what)
 	sp_log_text(dane_wanted(d->config) ? SP_LOG_ERROR : SP_LOG_WARNING, NULL, "dnssec", "%s", what);
 }
 
-static void found(struct dnssec *d, bool validates)
+/* `faulty`: the server that does not validate. */
+static void found(struct dnssec *d, bool validates, const char *faulty)
 {
 	enum dnssec_state now = validates ? DNSSEC_VALIDATING : DNSSEC_NOT_VALIDATING;
 	enum dnssec_state before = (enum dnssec_state)atomic_exchange(&d->relay->dnssec, (int)now);
@@ -93,7 +99,8 @@ static void found(struct dnssec *d, bool validates)
 	if (!validates) {
 		struct sp_buf text;
 		sp_buf_init(&text, 1024);
-		sp_buf_printf(&text, "DANE is off: %s", dnssec_remedy(d->relay));
+		sp_buf_printf(&text, "DANE is off: %s%s%s", dnssec_remedy(d->relay), d->server_count > 1 ? "; all servers must, and this one does not: " : "",
+		              d->server_count > 1 ? faulty : "");
 		tell_trouble(d, sp_buf_cstr(&text));
 		sp_buf_clear(&text);
 	} else if (before != now) {
@@ -115,23 +122,71 @@ static void unanswered(struct dnssec *d, enum core_dns_status status)
 	come_back(d, false);
 }
 
+static void ask_next(struct dnssec *d);
+
 static void on_answer(void *owner, const struct core_dns_answer *a)
 {
 	struct dnssec *d = owner;
+	size_t at = d->at++;
 	d->query = NULL;
-	if (a->status == CORE_DNS_OK || a->status == CORE_DNS_NODATA || a->status == CORE_DNS_NXDOMAIN)
-		found(d, a->authenticated);
+	bool answered = a->status == CORE_DNS_OK || a->status == CORE_DNS_NODATA || a->status == CORE_DNS_NXDOMAIN;
+	if (answered && !a->authenticated) {
+		found(d, false, d->names[at]);
+		return;
+	}
+	d->validating += answered;
+	if (!answered)
+		d->trouble = a->status;
+	ask_next(d);
+}
+
+/* One server after the other; then it is known of all that answer. */
+static void ask_next(struct dnssec *d)
+{
+	if (d->at < d->server_count)
+		d->query = core_dns_lookup(d->servers[d->at], d->config->resolver.probe, CORE_DNS_SOA, on_answer, d);
+	else if (d->validating > 0)
+		found(d, true, "");
 	else
-		unanswered(d, a->status);
+		unanswered(d, d->trouble);
 }
 
 static void on_timer(void *owner)
 {
 	struct dnssec *d = owner;
-	d->query = core_dns_lookup(d->dns, d->config->resolver.probe, CORE_DNS_SOA, on_answer, d);
+	d->at = d->validating = 0;
+	d->trouble = CORE_DNS_OK;
+	ask_next(d);
 }
 
 /* --- life --- */
+
+static void close_servers(struct dnssec *d)
+{
+	while (d->server_count > 0)
+		core_dns_close(d->servers[--d->server_count]);
+}
+
+static bool open_servers(struct dnssec *d, struct sp_fail *why)
+{
+	struct sp_addr found[CORE_DNS_SERVERS_MAX];
+	unsigned timeout_ms = (unsigned)d->config->resolver.timeout_ms;
+	struct core_dns *all = core_dns_open(d->loop, d->config->resolver.servers, timeout_ms, why);
+	if (all == NULL)
+		return false;
+	size_t count = core_dns_servers(all, found);
+	core_dns_close(all);
+	while (d->server_count < count) {
+		size_t i = d->server_count;
+		d->servers[i] = core_dns_open(d->loop, sp_addr_str(&found[i], d->names[i]), timeout_ms, why);
+		if (d->servers[i] == NULL) {
+			close_servers(d);
+			return false;
+		}
+		d->server_count++;
+	}
+	return true;
+}
 
 static void open_resolver(struct dnssec *d)
 {
@@ -141,8 +196,7 @@ static void open_resolver(struct dnssec *d)
 		sp_log_text(dane_wanted(c) ? SP_LOG_WARNING : SP_LOG_INFO, NULL, "dnssec", "DANE is off: %s", dnssec_remedy(d->relay));
 		return;
 	}
-	d->dns = core_dns_open(d->loop, c->resolver.servers, (unsigned)c->resolver.timeout_ms, &why);
-	if (d->dns == NULL) {
+	if (!open_servers(d, &why)) {
 		atomic_store(&d->relay->dnssec, DNSSEC_NOT_VALIDATING);
 		sp_log_text(SP_LOG_ERROR, NULL, "dnssec", "DANE is off, its resolver cannot be set up: %s", why.text);
 		return;
@@ -166,7 +220,7 @@ void dnssec_reload(struct dnssec *d, struct config *c)
 	config_unref(d->config);
 	d->config = config_ref(c);
 	d->silent = 0;
-	if (d->dns == NULL)
+	if (d->server_count == 0)
 		return;
 	core_dns_cancel(d->query);
 	d->query = NULL;
@@ -178,7 +232,7 @@ void dnssec_free(struct dnssec *d)
 	if (d == NULL)
 		return;
 	core_dns_cancel(d->query);
-	core_dns_close(d->dns);
+	close_servers(d);
 	core_timer_close(d->timer);
 	config_unref(d->config);
 	free(d);

@@ -1,5 +1,6 @@
 /* relay/dnssec.h - does the relay's own resolver validate? DANE stands on its AD bit (RFC 7672 2.1.1), so it is asked at start, every hour, and every
- * minute while it does not: the SOA of resolver.probe, which is signed (the root, unless configured), must come back with AD.
+ * minute while it does not: the SOA of resolver.probe, which is signed (the root, unless configured), must come back with AD. Of several servers each is
+ * asked, and one that does not validate turns DANE off: look-ups that the others fail go to it too, so it would make an attack look like an unsigned zone.
  * The probe lives on the main loop; what it found is read from all threads. */
 #ifndef RELAY_DNSSEC_H
 #define RELAY_DNSSEC_H

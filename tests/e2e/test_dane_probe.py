@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from lab.process import wait_until
-from lab.tap import GARBAGE, SERVFAIL, STRIP_AD
+from lab.tap import GARBAGE, SERVFAIL, STRIP_AD, Tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -41,6 +41,21 @@ def test_a_resolver_that_does_not_validate_is_an_error_with_its_remedy(world, ma
     world.tap.mend()
     relay.reload()                      # it asks again at once
     wait_state(relay, "trusted, validating")
+
+
+def test_one_of_two_servers_that_does_not_validate(world, make_relay):
+    """Look-ups that the first fails, as it does for a forged answer, go to the second: there the forgery would pass for an unsigned zone."""
+    other = Tap(world.tap.upstream, "127.0.0.9")
+    try:
+        other.break_name(".", "SOA", STRIP_AD)
+        relay = make_relay(resolver={"servers": ["127.0.0.1", "127.0.0.9"]}).start()
+        assert wait_state(relay, "trusted, not validating")["believed"] is False
+        assert "127.0.0.9" in relay.events(event="dnssec", level="error")[0]["text"]
+        other.mend()
+        relay.reload()
+        assert wait_state(relay, "trusted, validating")["believed"] is True
+    finally:
+        other.stop()
 
 
 def test_a_resolver_elsewhere_is_not_believed(world, make_relay):
