@@ -5,10 +5,10 @@
 
 #include "core/list.h"
 #include "core/log.h"
+#include "core/syncfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -111,20 +111,6 @@ static bool pool_write_some(struct core_file_writer *w)
 	return true;
 }
 
-static bool sync_folder(const char *path)
-{
-	char folder[4096];
-	snprintf(folder, sizeof(folder), "%s", path);
-	int fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	bool synced = fsync(fd) == 0;
-	int cause = errno;
-	close(fd);
-	errno = cause;
-	return synced;
-}
-
 static void pool_discard(struct core_file_writer *w)
 {
 	if (w->fd >= 0)
@@ -145,7 +131,7 @@ static void pool_seal(struct core_file_writer *w)
 			set_fail(&w->why, errno, "cannot close", w->path);
 		w->fd = -1;
 	}
-	if (!sp_failed(&w->why) && !sync_folder(w->path))
+	if (!sp_failed(&w->why) && !core_sync_folder_of(w->path))
 		set_fail(&w->why, errno, "cannot sync the folder of", w->path);
 	if (sp_failed(&w->why))
 		pool_discard(w);

@@ -2,6 +2,7 @@
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
 
+#include "core/syncfile.h"
 #include "smtp/address.h"
 #include "smtp/dkim.h"
 
@@ -225,33 +226,6 @@ static void explain_create(const char *path, int cause)
 		fprintf(stderr, "%s\n", strerror(cause));
 }
 
-static bool write_synced(int fd, struct sp_str data)
-{
-	if (fchmod(fd, 0600) != 0)                      /* whatever the umask */
-		return false;
-	while (data.len > 0) {
-		ssize_t n = write(fd, data.p, data.len);
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0)
-			data = sp_str_from(data, (size_t)n);
-	}
-	return fsync(fd) == 0;
-}
-
-static bool sync_folder(const char *path)
-{
-	char copy[PATH_ROOM];
-	snprintf(copy, sizeof(copy), "%s", path);
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool good = fd >= 0 && fsync(fd) == 0;
-	int cause = errno;
-	if (fd >= 0)
-		close(fd);
-	errno = cause;
-	return good;
-}
-
 /* A new file, or none; on the disk before its record is printed. */
 static bool write_new(const char *path, struct sp_str data)
 {
@@ -260,10 +234,10 @@ static bool write_new(const char *path, struct sp_str data)
 		explain_create(path, errno);
 		return false;
 	}
-	bool good = write_synced(fd, data);
+	bool good = fchmod(fd, 0600) == 0 && core_write_synced(fd, data);     /* whatever the umask */
 	int cause = errno;
 	close(fd);
-	if (good && !sync_folder(path)) {
+	if (good && !core_sync_folder_of(path)) {
 		good = false;
 		cause = errno;
 	}

@@ -3,6 +3,7 @@
 #include "relay/users_edit.h"
 
 #include "core/readfile.h"
+#include "core/syncfile.h"
 #include "relay/users.h"
 
 #include <errno.h>
@@ -191,18 +192,6 @@ struct sp_str users_edit_text(const struct users_edit *e)
 
 /* ---- saving ---- */
 
-static bool write_all(int fd, struct sp_str data)
-{
-	while (data.len > 0) {
-		ssize_t n = write(fd, data.p, data.len);
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0)
-			data = sp_str_from(data, (size_t)n);
-	}
-	return true;
-}
-
 /* As the old one has it, so that who could read it still can, and nobody else. */
 static bool keep_access(int fd, const struct stat *st)
 {
@@ -211,17 +200,6 @@ static bool keep_access(int fd, const struct stat *st)
 		return false;
 	bool same = now.st_uid == st->st_uid && now.st_gid == st->st_gid;
 	return (same || fchown(fd, st->st_uid, st->st_gid) == 0) && fchmod(fd, st->st_mode & 07777) == 0;
-}
-
-static bool sync_folder(const char *folder)
-{
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool synced = fd >= 0 && fsync(fd) == 0;
-	int cause = errno;
-	if (fd >= 0)
-		close(fd);
-	errno = cause;
-	return synced;
 }
 
 bool users_edit_save(struct users_edit *e, struct sp_fail *why)
@@ -241,7 +219,7 @@ bool users_edit_save(struct users_edit *e, struct sp_fail *why)
 	}
 	bool good = keep_access(fd, &e->st);
 	const char *doing = good ? "write" : "keep the owner and mode of";
-	good = good && write_all(fd, sp_buf_str(&e->text)) && fsync(fd) == 0;
+	good = good && core_write_synced(fd, sp_buf_str(&e->text));
 	int cause = errno;
 	close(fd);
 	if (good && rename(beside, e->path) != 0) {
@@ -255,7 +233,7 @@ bool users_edit_save(struct users_edit *e, struct sp_fail *why)
 		return false;
 	}
 	e->saved = true;
-	if (!sync_folder(folder))
+	if (!core_sync_folder_of(e->path))
 		set_fail(why, "sync the folder of", e->path, errno);
 	return true;
 }
