@@ -113,6 +113,10 @@ void queue_park(struct queue_store *s, const struct queue_job *job, int64_t dead
  * site is fine (failures 0) next_at becomes the earliest next_at of its recipients, but not before wait->next_at_ms. */
 void queue_release(struct queue_store *s, const char *destination, const struct queue_wait *wait);
 
+/* For the start, and after the clock was set back: nothing waits longer than `longest_ms` from now for another attempt, so what does was put off by a
+ * clock that went wrong, and is due. What its sender has held (RFC 4865) keeps its time. */
+void queue_clock_set_back(struct queue_store *s, int64_t now_ms, int64_t longest_ms);
+
 /* The destinations that wait because their site failed (failures > 0), in the order of their names, from behind `after` on; for the start of the
  * relay, so that fresh mail waits with the rest. Strings lent until `done` returns; fewer than `limit`: that was all. */
 struct queue_waiting { const char *name; struct queue_wait wait; };

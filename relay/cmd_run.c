@@ -172,6 +172,7 @@ static void put_in_force(struct run *r, struct config *c)
 	sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);
 	for (unsigned i = 0; i < r->relay.shard_count; i++)
 		shard_reload(r->relay.shards[i], c);
+	scheduler_reload(r->scheduler, c);
 	reporter_reload(r->reporter, c);
 	report_api_reload(r->reports, c);
 	admin_reload(r->admin, c);
@@ -316,7 +317,7 @@ static int serve(struct run *r)
 		close_loop(r);
 		core_loop_run(r->loop);
 	} else {
-		r->scheduler = scheduler_start(&r->relay, r->loop);
+		r->scheduler = scheduler_start(&r->relay, r->loop, r->config);
 		r->reread = reread_start(r->loop, r->config, on_reread, r);
 		r->dnssec = dnssec_start(&r->relay, r->loop, r->config);
 		r->admin = admin_start(&r->relay, r->reports, r->loop, r->config);

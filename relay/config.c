@@ -441,3 +441,8 @@ struct queue_retry config_retry(const struct config *c)
 	return (struct queue_retry){ .first_ms = c->delivery.retry.first_ms, .max_ms = c->delivery.retry.max_ms,
 	                             .growth = c->delivery.retry.growth, .jitter = c->delivery.retry.jitter };
 }
+
+int64_t config_longest_wait_ms(const struct config *c)
+{
+	return 2 * c->delivery.retry.max_ms + 10 * 60 * 1000;           /* jitter may double it; a rate is looked at again every five minutes */
+}

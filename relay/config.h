@@ -186,6 +186,8 @@ void config_print_rows(struct sp_buf *out);
 void config_warnings(const struct config *c, int64_t now_s, struct sp_buf *out);
 
 struct queue_retry config_retry(const struct config *c);
+/* No wait for another attempt is longer: what is, was set by a clock that went wrong, and counts for nothing. */
+int64_t config_longest_wait_ms(const struct config *c);
 
 /* The entry for a domain (lower case, A-labels; a next hop's name where one is configured) that is in force at `now_s` (Unix time), or NULL: one whose
  * `until` has come is as if it were not there, with all that it says. Costs one look into a table, whatever the number of entries. */

@@ -15,7 +15,8 @@
 
 bool destination_held(const struct destination *d)
 {
-	return d->held_until_ms > core_clock_wall_ms();
+	int64_t wait_ms = d->held_until_ms - core_clock_wall_ms();
+	return wait_ms > 0 && wait_ms <= config_longest_wait_ms(d->shard->config);
 }
 
 /* --- back-off --- */

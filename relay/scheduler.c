@@ -14,6 +14,8 @@
 #define REFRESH_MS 15000
 #define REFRESH_PAGE 16                 /* refreshes begun at once; spread out, RELAY_FETCHES_MAX is for mail */
 #define SWEEP_MS (3600 * 1000)
+#define STEP_MS 60000                   /* a clock that goes back by less is not looked after: nothing waits longer for it */
+#define LOOKS 4                         /* after it, every REFRESH_MS: a shard may have given back what it had put off before */
 
 struct scheduler {
 	struct relay *relay;
@@ -21,6 +23,9 @@ struct scheduler {
 	unsigned under_way;                     /* answers of the store to come */
 	char *after;                            /* the last destination told of at start */
 	uint64_t swept_ms;
+	int64_t ahead_ms;                       /* the wall clock, of the monotonic one */
+	unsigned looks;                         /* still to be made for mail that waits for a time too far away */
+	int64_t longest_ms;                     /* that a retry is put off */
 	bool stopping;
 	void (*stopped)(void *owner);
 	void *owner;
@@ -90,6 +95,20 @@ static void ask_overdue(void *owner)
 	queue_overdue(s->relay->store, core_clock_wall_ms(), PAGE, s->relay->main_mailbox, on_overdue, s);
 }
 
+/* --- the clock --- */
+
+static void look_at_clock(struct scheduler *s)
+{
+	int64_t now_ms = core_clock_wall_ms(), ahead_ms = now_ms - (int64_t)core_clock_mono_ms();
+	if (ahead_ms < s->ahead_ms - STEP_MS)
+		s->looks = LOOKS;
+	s->ahead_ms = ahead_ms;
+	if (s->looks == 0)
+		return;
+	s->looks--;
+	queue_clock_set_back(s->relay->store, now_ms, s->longest_ms);
+}
+
 /* --- policies --- */
 
 struct refresh_op {
@@ -133,6 +152,7 @@ static void ask_refresh(void *owner)
 {
 	struct scheduler *s = owner;
 	struct refresh_op *r = sp_alloc(sizeof(*r));
+	look_at_clock(s);
 	uint64_t now = core_clock_mono_ms();
 	r->scheduler = s;
 	r->sweep = s->swept_ms == 0 || now - s->swept_ms > SWEEP_MS;
@@ -167,7 +187,12 @@ static void on_waiting(void *owner, const struct queue_waiting *list, size_t cou
 	check_stopped(s);
 }
 
-struct scheduler *scheduler_start(struct relay *r, struct core_loop *l)
+void scheduler_reload(struct scheduler *s, const struct config *c)
+{
+	s->longest_ms = config_longest_wait_ms(c);
+}
+
+struct scheduler *scheduler_start(struct relay *r, struct core_loop *l, const struct config *c)
 {
 	struct scheduler *s = sp_alloc(sizeof(*s));
 	s->relay = r;
@@ -175,6 +200,9 @@ struct scheduler *scheduler_start(struct relay *r, struct core_loop *l)
 	s->overdue_timer = core_timer_new(l, ask_overdue, s);
 	s->refresh_timer = core_timer_new(l, ask_refresh, s);
 	s->after = sp_strdup("");
+	s->looks = LOOKS;                       /* the clock may have been set back while we were away */
+	scheduler_reload(s, c);
+	look_at_clock(s);
 	s->under_way++;
 	queue_waiting(r->store, s->after, PAGE, r->main_mailbox, on_waiting, s);
 	return s;

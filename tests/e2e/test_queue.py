@@ -239,6 +239,32 @@ def test_back_off_is_kept_across_a_restart(world, start_relay):
     assert relay.queued() == [queue_id]
 
 
+@pytest.mark.parametrize("how", ["running", "restarted"])
+def test_a_clock_that_was_40_days_ahead_keeps_no_mail_for_40_days(world, make_plain, how):
+    """What was deferred meanwhile waited for a time of that clock: mail for its site, and a single recipient's."""
+    relay = make_plain()
+    relay.set_clock(time.time() + 40 * 86400)
+    relay.start()
+    dead, busy = world.domain(), world.domain()
+    dead.add_mx(f"mx1.{dead}")
+    world.set_addresses(f"mx1.{dead}", [world.address()])
+    host = busy.mx(world.honest(f"mx1.{busy}").but(on={"RCPT": "451 4.3.0 later"}))
+    for domain in (dead, busy):
+        submit(relay.address, domain.user())
+    relay.wait_held(dead.name)
+    relay.wait_delivery(busy.name, result="deferred")
+    if how == "restarted":
+        relay.stop()
+    relay.set_clock(time.time())
+    host.behaviour = world.honest(host.name)
+    other = dead.mx(label="mx2", preference=20)
+    if how == "restarted":
+        relay.start()
+    host.wait_messages(timeout=40)
+    other.wait_messages(timeout=40)
+    relay.wait_empty()
+
+
 def test_one_dead_host_does_not_slow_the_others(world, relay, send):
     dead, alive = world.domain(), world.domain()
     dead.add_mx(f"mx1.{dead}")

@@ -206,6 +206,24 @@ static void test_released_destination_without_mail_goes(void **state SP_UNUSED)
 	close_spool();
 }
 
+static void test_clock_set_back_leaves_nothing_waiting_for_long(void **state SP_UNUSED)
+{
+	open_spool();
+	uint64_t deferred = accept_one(100, "a@x.example"), near = accept_one(100, "b@y.example");
+	settle_one(deferred, 0, QUEUE_DEFERRED, 40000000, 90000000);
+	settle_one(near, 0, QUEUE_DEFERRED, 5000, 90000000);
+	release("x.example", 40000000, 1);              /* its site failed, too */
+	release("y.example", 0, 0);
+	assert_int_equal(ask_due(6000, ALL), 1);
+	release("y.example", 0, 0);
+	queue_clock_set_back(store, 1000, 10000);
+	assert_int_equal(ask_due(1000, ALL), 1);
+	assert_string_equal(due_names[0], "x.example");
+	assert_int_equal(load("x.example", 1000, ALL, MANY), 1);
+	assert_int_equal(due_next, 5000);
+	close_spool();
+}
+
 static void test_due_pages_and_takes(void **state SP_UNUSED)
 {
 	open_spool();
@@ -397,6 +415,7 @@ int main(void)
 		T(test_parked_mail_of_a_dead_destination_costs_one_row),
 		T(test_park_keeps_what_a_settle_put_off),
 		T(test_released_destination_without_mail_goes),
+		T(test_clock_set_back_leaves_nothing_waiting_for_long),
 		T(test_due_pages_and_takes),
 		T(test_load_in_pages_by_age_and_octets),
 		T(test_waiting_lists_the_failing_ones),
