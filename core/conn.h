@@ -39,7 +39,8 @@ SP_NODISCARD int core_conn_connect(struct core_loop *l, const struct sp_addr *to
                                    struct core_conn **out, struct sp_fail *why);
 
 /* Listening. [::] means IPv6 only. With `reuse_port`, several loops share the address (SO_REUSEPORT). on_accept gets a
- * connection that reads nothing until core_conn_adopt(). Unix sockets: the file is made with mode `unix_mode`, a stale one is replaced. */
+ * connection that reads nothing until core_conn_adopt(). Unix sockets: the file is made with mode `unix_mode`, a stale one is
+ * replaced, and their folder made (0755) if only it is missing. */
 struct core_listener;
 struct core_listener_ops {
 	void (*on_accept)(void *owner, struct core_conn *c);

@@ -3,14 +3,19 @@
  * waiting without a word to anybody, while we rather leave it in the queue for a second and say so. */
 #include "core/conn_impl.h"
 
+#include "core/log.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define BACKLOG 4096                    /* cut by net.core.somaxconn */
 #define ACCEPTS_A_TURN 16               /* then others have their turn */
 #define PAUSE_MS 1000
+#define FOLDER_MODE 0755
 
 struct core_listener {
 	uv_poll_t poll;
@@ -120,9 +125,22 @@ static bool is_stale(const struct sp_addr *at)
 	return refused;
 }
 
+/* The folder of the socket, where only it is missing, such as /run/strictpost after a boot. What fails here shows when the socket is made. */
+static void make_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	if (slash == NULL || slash == path)
+		return;
+	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+	if (mkdir(folder, FOLDER_MODE) == 0 && chmod(folder, FOLDER_MODE) != 0)         /* whatever the umask */
+		sp_log_text(SP_LOG_WARNING, NULL, "listen", "mode of %s: %s", folder, strerror(errno));
+}
+
 static int bind_unix(struct core_listener *ln, int fd, unsigned mode)
 {
 	const char *path = ln->at.un.sun_path;
+	make_folder(path);
 	fchmod(fd, (mode_t)mode);       /* Linux: the file is made with this, less the umask; never open for a moment */
 	socklen_t len = (socklen_t)sp_addr_size(&ln->at);
 	if (bind(fd, &ln->at.sa, len) != 0) {

@@ -8,12 +8,10 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SOCKET_MODE 0600
-#define FOLDER_MODE 0755
 #define ANSWER_MAX (1 << 20)
 #define OVERRIDES_TOLD 100
 
@@ -250,13 +248,6 @@ static char *folder_of(const char *path)
 	return sp_strndup(path, len ? len : 1);
 }
 
-/* The folder of the socket, where only it is missing. What fails here shows when the socket is made. */
-static void make_folder(const char *folder)
-{
-	if (mkdir(folder, FOLDER_MODE) == 0 && chmod(folder, FOLDER_MODE) != 0)         /* whatever the umask */
-		sp_log_text(SP_LOG_WARNING, NULL, "admin", "mode of %s: %s", folder, strerror(errno));
-}
-
 static bool parse_path(const char *path, struct sp_addr *at)
 {
 	struct sp_buf text;
@@ -277,7 +268,6 @@ static struct core_httpd *open_socket(struct admin *a, const char *path)
 		return NULL;
 	}
 	char *folder = folder_of(path);
-	make_folder(folder);
 	if (core_httpd_open(a->loop, &at, SOCKET_MODE, &core_httpd_usual, on_request, a, &server, &why) != 0)
 		sp_log_text(SP_LOG_WARNING, NULL, "admin", "no control socket, so no strictpost status and healthcheck: %s. Set admin.socket to a path "
 		            "that uid %ld may make and nobody uses (\"\" for none), or give it the folder: install -d -o %ld %s (systemd: "

@@ -250,6 +250,16 @@ def test_unix_socket(start_relay, inbox, lab_dir):
     assert not os.path.exists(path)
 
 
+def test_unix_socket_in_a_folder_that_a_boot_has_emptied(start_relay, inbox, lab_dir):
+    """As /run/strictpost is not there: the relay did not start with the socket that README shows."""
+    domain, host = inbox
+    path = f"{lab_dir}/run-strictpost/submit.sock"
+    start_relay(listen=[{"address": f"unix:{path}"}])
+    assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o755
+    submit(path, domain.user())
+    host.wait_messages()
+
+
 # The PROXY protocol.
 
 def v1(client="192.0.2.77"):
