@@ -211,6 +211,11 @@ struct core_dns *core_dns_open(struct core_loop *l SP_UNUSED, const char *server
 
 void core_dns_close(struct core_dns *d SP_UNUSED) {}
 
+size_t core_dns_servers(const struct core_dns *d SP_UNUSED, struct sp_addr out[CORE_DNS_SERVERS_MAX] SP_UNUSED)
+{
+	return 0;
+}
+
 struct core_dns_query *core_dns_lookup(struct core_dns *d, const char *name, enum core_dns_type type,
                                        void (*done)(void *owner, const struct core_dns_answer *answer), void *owner)
 {
