@@ -1,9 +1,9 @@
 /* relay/plan_dane.c - see plan_impl.h: the TLSA records of a plan's hosts.
  *
- *   address secure, no CNAME -> at the host                                           RFC 7672 2.2.1
+ *   address secure, no CNAME -> at the host                                           RFC 7672 2.2.2
  *   address secure, CNAMEs   -> at the end of the chain, and where there are none: at the host     RFC 7672 2.2.2
  *   address not secure, CNAMEs -> is the host's own CNAME record secure? -> at the host (TLSA_AT_ALIAS asks)
- *   else                     -> nowhere: an unsigned zone is not asked, since some of their servers know TLSA only as SERVFAIL (RFC 7672 2.1.3)
+ *   else                     -> nowhere: an unsigned zone is not asked, since some of their servers know TLSA only as SERVFAIL (RFC 7672 2.2.2)
  * A look-up that fails bars the host (sts/tlsa.h, FAILED). One address family that fails does not: the other's answer, whose zone is the same, says whether
  * there may be records; where it is the only one that there would be, the host has no address and is passed over. */
 #include "relay/plan_impl.h"

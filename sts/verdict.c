@@ -123,6 +123,15 @@ static void bar_without_dane(struct sts_demand *d, const char *who, enum sts_ori
 	bar(d, &why, by);
 }
 
+/* RFC 7672 2.2.1: under mandatory DANE an MX answer that is not secure delays the mail: whoever forged it would have TLSA records of his own. */
+static void bar_insecure_mx(struct sts_demand *d, const char *who, enum sts_origin by)
+{
+	struct sp_fail why;
+	sp_fail_tls(&why, SP_FAIL_POLICY, SP_RESULT_DANE_REQUIRED, "mx-insecure", "%s, and that %.120s is an MX host of the domain is not DNSSEC-secure", who, d->host);
+	snprintf(why.esc, sizeof(why.esc), "4.7.5");
+	bar(d, &why, by);
+}
+
 static void apply_tlsa(const struct sts_question *q, struct sts_demand *d)
 {
 	if (q->dane == STS_DANE_OFF && !(q->rule && q->rule->level == STS_LEVEL_DANE))  /* which is a wish of its own */
@@ -131,6 +140,8 @@ static void apply_tlsa(const struct sts_question *q, struct sts_demand *d)
 	switch (d->tlsa ? d->tlsa->state : STS_TLSA_NONE) {
 	case STS_TLSA_USABLE:
 		demand(d, STS_REQUIRE_DANE, STS_ORIGIN_TLSA);           /* RFC 7672 2.2: it alone decides about this host */
+		if (q->dane == STS_DANE_REQUIRED && !q->mx_secure)
+			bar_insecure_mx(d, "this relay requires DANE (dane: required)", STS_ORIGIN_TLSA);
 		return;
 	case STS_TLSA_FAILED:
 		bar(d, &d->tlsa->fail, STS_ORIGIN_TLSA);                /* RFC 7672 2.1.2, 2.2: not to this host, or an attacker could strip the records */
@@ -178,6 +189,9 @@ static void apply_rule(const struct sts_question *q, struct sts_demand *d)
 	if (r->level == STS_LEVEL_DANE && !usable) {
 		if (!failed)                            /* the host is barred, and why is told better there */
 			bar_without_dane(d, "this relay's own rule for the domain requires DANE", STS_ORIGIN_RULE);
+	} else if (r->level == STS_LEVEL_DANE && !q->mx_secure) {
+		d->require = STS_REQUIRE_DANE;
+		bar_insecure_mx(d, "this relay's own rule for the domain requires DANE", STS_ORIGIN_RULE);
 	} else if (r->override) {
 		demand(d, wants[r->level], STS_ORIGIN_RULE);
 	} else if (strength(wants[r->level]) > strength(d->require)) {

@@ -44,7 +44,8 @@ struct sts_question {
 	const struct sts_finding *finding;
 	const char *host;               /* A-labels, from DNS or from the configured route; "" for an address literal */
 	const struct sts_tlsa *tlsa;    /* NULL: not asked for (no secure address, DANE is off) */
-	/* OFF: no TLSA counts, but under a rule's `tls: dane`. REQUIRED: a host without usable TLSA is barred: dane-required (RFC 8460 4.3.2.1) */
+	/* OFF: no TLSA counts, but under a rule's `tls: dane`. REQUIRED: a host without usable TLSA is barred, and one whose name came insecurely:
+	 * dane-required (RFC 8460 4.3.2.1) */
 	enum sts_dane dane;
 	const struct sts_rule *rule;    /* in force; NULL: none */
 	enum sts_wish wish;
