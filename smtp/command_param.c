@@ -134,14 +134,16 @@ static const char *note_hold(struct reading *r)
 
 static const char *apply_hold_for(struct sp_str value, struct reading *r)
 {
-	if (!sp_take_digits(&value, SECONDS_DIGITS, &r->out->hold_for_s) || value.len > 0)
+	bool positive = value.p[0] != '0';      /* RFC 4865 3: future-release-integer */
+	if (!positive || !sp_take_digits(&value, SECONDS_DIGITS, &r->out->hold_for_s) || value.len > 0)
 		return "501 5.5.4 Bad HOLDFOR: a number of seconds is asked for";
 	return note_hold(r);
 }
 
 static const char *apply_hold_until(struct sp_str value, struct reading *r)
 {
-	if (!sp_date_parse_rfc3339(value, &r->out->hold_until_s))
+	bool utc = sp_lower(value.p[value.len - 1]) == 'z';     /* RFC 4865 3 */
+	if (!utc || !sp_date_parse_rfc3339(value, &r->out->hold_until_s))
 		return "501 5.5.4 Bad HOLDUNTIL: an instant such as 2026-11-22T14:03:09Z is asked for";
 	return note_hold(r);
 }

@@ -49,6 +49,14 @@ static bool is_over_hold(const struct smtp_server *s)           /* RFC 4865 4.2 
 	return s->command.hold_for_s > s->settings->hold_max_s || s->command.hold_until_s > s->now_s + s->settings->hold_max_s;
 }
 
+/* RFC 4865 5.2.2: held for longer than BY= leaves for its delivery. */
+static bool is_held_too_late(const struct smtp_server *s)
+{
+	const struct smtp_command *c = &s->command;
+	bool by = c->wish.by != SP_BY_NONE;
+	return by && ((c->hold_for_s > 0 && (int64_t)c->hold_for_s > c->by_s) || (c->hold_until_s > s->now_s && c->hold_until_s - s->now_s > c->by_s));
+}
+
 const char *server_check_mail(struct smtp_server *s)
 {
 	if (s->settings->auth_required && !s->authenticated && !s->known)
@@ -57,6 +65,8 @@ const char *server_check_mail(struct smtp_server *s)
 		return server_size_refusal(s, &s->command_arena);      /* RFC 1870 6.1 (2) */
 	if (is_over_hold(s))
 		return sp_arena_printf(&s->command_arena, "501 5.5.4 Held too long: at most %" PRIu32 " seconds", s->settings->hold_max_s);
+	if (is_held_too_late(s))
+		return "501 5.5.4 It would be held until after the time of BY";
 	return check_extended(s);
 }
 
