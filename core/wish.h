@@ -30,6 +30,7 @@ struct sp_mail_wish {
 	bool by_trace;                  /* RFC 2852 4.1.4: each relay tells the sender that it passed on */
 	int64_t by_ms;                  /* Unix ms: when its time is up; only looked at with `by` */
 	int64_t hold_until_ms;          /* Unix ms: not before (FUTURERELEASE); 0: at once */
+	uint32_t hold_for_s;            /* the interval, where the hold was asked for as one; 0: as an instant */
 	const char *envid;              /* xtext as it was written; "" or NULL: none */
 };
 /* Of a recipient. */

@@ -6,14 +6,17 @@ enum { EIGHT_BIT = 1, BINARY = 2, UTF8 = 4, REQUIRE_TLS = 8, TLS_OPTIONAL = 16, 
 #define RET_SHIFT 6             /* two bits */
 #define BY_SHIFT 8              /* two bits */
 #define PRIORITY_SHIFT 10       /* five bits, two's complement */
-#define ALL_BITS 15
+#define HOLD_FOR_SHIFT 15       /* thirty bits */
+#define HOLD_FOR_MAX 999999999  /* RFC 4865 3 */
+#define ALL_BITS 45
 
 int64_t queue_wish_pack(const struct queue_message *m)
 {
 	const struct sp_mail_wish *w = &m->wish;
 	int64_t flags = (m->eight_bit ? EIGHT_BIT : 0) | (m->binary ? BINARY : 0) | (w->utf8 ? UTF8 : 0) |
 	                (w->require_tls ? REQUIRE_TLS : 0) | (w->tls_optional ? TLS_OPTIONAL : 0) | (w->by_trace ? BY_TRACE : 0);
-	return flags | (int64_t)w->ret << RET_SHIFT | (int64_t)w->by << BY_SHIFT | (int64_t)(w->priority & 31) << PRIORITY_SHIFT;
+	return flags | (int64_t)w->ret << RET_SHIFT | (int64_t)w->by << BY_SHIFT | (int64_t)(w->priority & 31) << PRIORITY_SHIFT |
+	       (int64_t)w->hold_for_s << HOLD_FOR_SHIFT;
 }
 
 bool queue_wish_unpack(int64_t flags, struct queue_message *m)
@@ -31,7 +34,9 @@ bool queue_wish_unpack(int64_t flags, struct queue_message *m)
 	m->wish.ret = (enum sp_ret)ret;
 	m->wish.by = (enum sp_by_mode)by;
 	m->wish.priority = priority;
-	return ret <= SP_RET_FULL && by <= SP_BY_RETURN && priority >= SP_PRIORITY_MIN && priority <= SP_PRIORITY_MAX;
+	m->wish.hold_for_s = (uint32_t)(flags >> HOLD_FOR_SHIFT);
+	return ret <= SP_RET_FULL && by <= SP_BY_RETURN && priority >= SP_PRIORITY_MIN && priority <= SP_PRIORITY_MAX &&
+	       m->wish.hold_for_s <= HOLD_FOR_MAX;
 }
 
 bool queue_wish_is_notify(int64_t notify)

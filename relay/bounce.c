@@ -38,10 +38,11 @@ const char *bounce_destination(const struct config *c, const char *address, cons
 	return route_destination(c, &(struct route_mail){ .wish = route_wish(wish) }, &a, arena);
 }
 
-/* RFC 8689 5: what tells of mail under REQUIRETLS travels as that mail did. SMTPUTF8 is needed where its own envelope and header need it. */
+/* RFC 8689 5 and 6: what tells of mail travels under TLS as that mail did; RFC 6710 4.6: and is as urgent. SMTPUTF8 is needed where its own envelope and header need it. */
 static struct sp_mail_wish wish_for(const struct queue_message *about)
 {
-	struct sp_mail_wish wish = { .require_tls = about->wish.require_tls };
+	struct sp_mail_wish wish = { .require_tls = about->wish.require_tls, .tls_optional = about->wish.tls_optional,
+	                             .priority = about->wish.priority };
 	for (const char *p = about->sender; *p; p++)
 		wish.utf8 |= (unsigned char)*p > 127;
 	return wish;
@@ -72,8 +73,9 @@ static struct queue_message *compose(struct shard *s, const struct queue_message
 	struct smtp_dsn d = { .action = action, .hostname = s->config->hostname, .id = queue_id_str(id, name), .original_id = m->name,
 	                      .sender = m->sender, .arrived_s = m->arrived_ms / 1000, .now_s = core_clock_wall_s(),
 	                      .recipients = recipients, .count = count, .original_header = header, .original_body = whole,
-	                      .envid = m->wish.envid, .utf8 = m->wish.utf8,
-	                      .deliver_by_s = m->wish.by != SP_BY_NONE ? m->wish.by_ms / 1000 : 0 };
+	                      .envid = m->wish.envid, .utf8 = m->wish.utf8, .tls_optional = m->wish.tls_optional,
+	                      .deliver_by_s = m->wish.by != SP_BY_NONE ? m->wish.by_ms / 1000 : 0,
+	                      .hold_for_s = m->wish.hold_for_s, .hold_until_s = m->wish.hold_until_ms / 1000 };
 	struct sp_buf text;
 	sp_buf_init(&text, DSN_MAX);
 	queue_store_in_hand(s->relay->store, s->index, m->id);

@@ -107,6 +107,7 @@ struct config {
 	struct {
 		int64_t message_size, recipients, connections, connections_per_client, inline_body, memory;
 		int64_t hold_ms;                /* FUTURERELEASE (RFC 4865): the longest; 0: not offered */
+		int64_t priority;               /* the highest MT-PRIORITY that a client gets */
 	} limits;                               /* octets and counts; connections_per_client 0: no limit */
 	struct {
 		char *users_file;               /* "": nobody */

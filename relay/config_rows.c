@@ -39,7 +39,8 @@ const struct conf_row conf_rows[] = {
 	{ "limits.connections_per_client", CONF_INT, AT(limits.connections_per_client), "0", 0, 1000000, NULL, "of one address; 0: no limit" },
 	{ "limits.inline_body", CONF_SIZE, AT(limits.inline_body), "128K", 1 * KIB, 16 * MIB, NULL, "larger messages are files of the spool" },
 	{ "limits.memory", CONF_SIZE, AT(limits.memory), "256M", 8 * MIB, 1024 * GIB, NULL, "message content held in memory" },
-	{ "limits.hold", CONF_DURATION, AT(limits.hold_ms), "7d", 0, 365 * DAY, NULL, "longest time that a client may have mail held (FUTURERELEASE, RFC 4865); 0: not offered" },
+	{ "limits.hold", CONF_DURATION, AT(limits.hold_ms), "7d", 0, 365 * DAY, NULL, "longest time that a client may have mail held (FUTURERELEASE, RFC 4865), not on port 25; 0: not offered" },
+	{ "limits.priority", CONF_INT, AT(limits.priority), "9", 0, 9, NULL, "highest MT-PRIORITY (RFC 6710) that clients may give their mail; what is above is lowered to it" },
 
 	{ "auth.users_file", CONF_STRING, AT(auth.users_file), "", 0, 4095, NULL, "who may log in (AUTH); empty: nobody; `strictpost user add` writes it" },
 	{ "resolver.servers", CONF_ADDRS, AT(resolver.servers), "", 0, 0, NULL, "DNS servers, ip or ip:port; empty: /etc/resolv.conf" },

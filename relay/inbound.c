@@ -12,6 +12,7 @@
 #define HANDSHAKE_MS 60000              /* for a TLS handshake */
 #define UNSENT_MAX 65536                /* octets of replies that a client may leave unread before it is not read from */
 #define LINGER_MS 2000
+#define SMTP_PORT 25
 #define PENDING_MAX (2 * CORE_READ_SIZE)
 
 static void drive(struct inbound *in, struct sp_str *data);
@@ -234,7 +235,8 @@ static void fill_settings(struct inbound *in)
 	t->auth = l->auth != CONFIG_AUTH_NONE;
 	t->auth_required = l->auth == CONFIG_AUTH_REQUIRED;
 	t->xclient = sp_nets_contain(l->xclient.nets, l->xclient.count, &in->client.addr);
-	t->hold_max_s = (uint32_t)(in->config->limits.hold_ms / 1000);
+	bool submission = sp_addr_port(&l->address) != SMTP_PORT;       /* RFC 4865 4.2 (2): not where MTAs meet */
+	t->hold_max_s = submission ? (uint32_t)(in->config->limits.hold_ms / 1000) : 0;
 }
 
 /* `data`: what came behind a PROXY header, which is then what is pending. */

@@ -45,6 +45,16 @@ static int64_t by_time(const struct smtp_server_mail *mail, int64_t now_ms)
 	return mail->wish.by == SP_BY_NONE ? 0 : now_ms + mail->by_s * 1000;
 }
 
+/* RFC 6710 4.1: nobody gets a higher priority than the operator grants. NULL, or the reply that says so. */
+static const char *grant_priority(struct inbound *in)
+{
+	int most = (int)in->shard->config->limits.priority;
+	if (in->wish.priority <= most)
+		return NULL;
+	in->wish.priority = most;
+	return sp_arena_printf(&in->arena, "250 2.3.6 %d is the new priority: no higher one is granted here", most);
+}
+
 static const char *refuse_mail(struct inbound *in)
 {
 	const char *reply = short_of(in->shard), *sender = smtp_server_sender(in->engine)->text;
@@ -66,12 +76,13 @@ void inbound_mail(struct inbound *in)
 	in->wish.envid = sp_arena_strdup(&in->arena, mail->wish.envid);
 	in->wish.by_ms = by_time(mail, now_ms);
 	in->wish.hold_until_ms = held_until(mail, now_ms);
+	in->wish.hold_for_s = (uint32_t)mail->hold_for_s;
 	const char *reply = refuse_mail(in);
 	if (reply) {
 		smtp_server_refuse(in->engine, reply);
 		inbound_forget_transaction(in);
 	} else {
-		smtp_server_accept(in->engine, NULL);
+		smtp_server_accept(in->engine, grant_priority(in));
 	}
 }
 
@@ -132,7 +143,7 @@ void inbound_begin(struct inbound *in)
 		.helo = mail->helo, .client_literal = client_literal(&in->client, literal),
 		.by = in->config->hostname, .with = smtp_server_with(in->engine), .id = queue_id_str(in->id, name),
 		.recipient = in->recipient_count == 1 ? in->recipients[0].address : NULL,
-		.at_s = core_clock_wall_s(),
+		.at_s = core_clock_wall_s(), .priority = in->wish.priority,
 	};
 	in->intake = intake_new(in->shard, in->id, mail->binary, in->client.user, &received);
 	in->content_deadline_ms = core_clock_mono_ms() + (uint64_t)smtp_server_wait_s(in->engine) * 1000;

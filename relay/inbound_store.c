@@ -48,6 +48,8 @@ static void log_accepted(const struct storing *st)
 	sp_log_int(&l, "size", (int64_t)st->message->size);
 	sp_log_cstr(&l, "dkim", st->dkim);
 	sp_log_cstr(&l, "wish", st->wish.require_tls ? "requiretls" : st->wish.tls_optional ? "tls-optional" : NULL);
+	if (st->wish.priority != 0)             /* RFC 6710 4.1 (3) */
+		sp_log_int(&l, "priority", st->wish.priority);
 	sp_log_end(&l);
 }
 

@@ -145,6 +145,8 @@ static void write_head(const struct smtp_dsn *d, bool eight_bit, const char *bou
 		smtp_dsn_field(out, "References", "%.*s", SP_STR_ARG(original));
 	}
 	sp_buf_adds(out, "Auto-Submitted: auto-replied\r\n");           /* RFC 3834 5 */
+	if (d->tls_optional)
+		sp_buf_adds(out, "TLS-Required: No\r\n");                     /* RFC 8689 6 */
 	sp_buf_adds(out, "MIME-Version: 1.0\r\n");
 	/* RFC 6522 3 */
 	sp_buf_printf(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"%s\"\r\n", boundary);

@@ -37,7 +37,10 @@ struct smtp_dsn {
 	const char *envid;              /* Original-Envelope-Id: xtext, decoded here; NULL or "" none */
 	bool utf8;                      /* the message was SMTPUTF8: RFC 6533's types and address forms where something has octets over 127. The notification
 	                                 * needs SMTPUTF8 itself where `sender` has */
-	int64_t deliver_by_s;           /* RFC 2852: when it was to be delivered; 0: not said */
+	bool tls_optional;              /* the message had "TLS-Required: No", and so has what tells of it (RFC 8689 6) */
+	int64_t deliver_by_s;           /* RFC 2852 5: when it was to be delivered; 0: not said */
+	uint32_t hold_for_s;            /* RFC 4865 5.1.2: for how long, */
+	int64_t hold_until_s;           /* or until when it was to be held; 0: not said */
 };
 /* Appends the whole message, header and all, CRLF lines of at most 998 octets, ASCII apart from the returned octets and what `utf8` lets through. */
 void smtp_dsn_write(const struct smtp_dsn *d, struct sp_buf *out);

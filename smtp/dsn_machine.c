@@ -5,6 +5,7 @@
 #include "smtp/dsn_address.h"
 #include "smtp/dsn_human.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define LINE_OCTETS 990                 /* at most: RFC 5322 2.1.1, 998 */
@@ -169,6 +170,7 @@ static void write_recipient(const struct smtp_dsn *d, const struct smtp_dsn_reci
 
 void smtp_dsn_write_machine(const struct smtp_dsn *d, struct sp_buf *out)
 {
+	char date[40];
 	if (d->envid && *d->envid) {            /* RFC 3464 2.2.1; not folded: its blanks are its own */
 		sp_buf_adds(out, "Original-Envelope-Id: ");
 		smtp_dsn_add_xtext(out, sp_str_of(d->envid));
@@ -178,7 +180,11 @@ void smtp_dsn_write_machine(const struct smtp_dsn *d, struct sp_buf *out)
 	smtp_dsn_field(out, "X-Strictpost-Queue-ID", "%.100s", d->original_id);
 	smtp_dsn_date_field(out, "Arrival-Date", d->arrived_s);
 	if (d->deliver_by_s > 0)
-		smtp_dsn_date_field(out, "Deliver-By-Date", d->deliver_by_s);   /* RFC 2852: a field that it adds */
+		smtp_dsn_date_field(out, "Deliver-By-Date", d->deliver_by_s);   /* RFC 2852 5 */
+	if (d->hold_for_s > 0)
+		smtp_dsn_field(out, "Future-Release-Request", "for;%" PRIu32, d->hold_for_s);   /* RFC 4865 5.1.2 */
+	else if (d->hold_until_s > 0)
+		smtp_dsn_field(out, "Future-Release-Request", "until;%s", sp_date_rfc3339(d->hold_until_s, date));
 	for (size_t i = 0; i < d->count; i++)
 		write_recipient(d, &d->recipients[i], out);
 }

@@ -193,5 +193,7 @@ void smtp_add_received(struct sp_buf *out, const struct smtp_received *r)      /
 	bool utf8 = sp_str_starts(sp_str_of(r->with), SP_STR("UTF8"));
 	if (r->recipient && (utf8 || sp_str_is_ascii(sp_str_of(r->recipient))))        /* RFC 6531 3.7.3 */
 		sp_buf_printf(out, "\r\n\tfor <%s>", r->recipient);
+	if (r->priority != 0)
+		sp_buf_printf(out, "\r\n\tPRIORITY %d", r->priority);          /* RFC 6710 7 */
 	sp_buf_printf(out, ";\r\n\t%s\r\n", sp_date_mail(r->at_s, date));
 }

@@ -53,6 +53,7 @@ struct smtp_received {
 	const char *recipient;          /* "for <x>", only for a message of one recipient; else NULL. Left out where it has octets over 127 and
 	                                 * `with` does not say that the message is SMTPUTF8 */
 	int64_t at_s;
+	int priority;                   /* RFC 6710 4.1 (2): told where it is not 0 */
 };
 /* Appends a folded Received field with its CRLF. */
 void smtp_add_received(struct sp_buf *out, const struct smtp_received *r);

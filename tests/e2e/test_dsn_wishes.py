@@ -208,6 +208,15 @@ def test_held_mail_goes_at_its_time_and_is_not_late(world, held_relay, home):
     held_relay.wait_empty()
 
 
+def test_notice_tells_of_the_hold(world, held_relay, home):
+    """RFC 4865 5.1.2."""
+    domain = world.domain()
+    domain.mx(world.honest(f"mx1.{domain}").but(on={"RCPT": FAIL}))
+    Wishful(held_relay)([(domain.user(), "")], sender=home.user(), args=hold(1))
+    [notice] = notices(home, 1, timeout=20)
+    assert notice.message["Future-Release-Request"] == "for;1" and "Arrival-Date" in notice.message
+
+
 def test_killed_while_it_holds(world, held_relay, home):
     domain = world.domain()
     host = domain.mx()
@@ -296,6 +305,18 @@ def test_urgent_mail_goes_first(world, start_relay):
     host.behaviour = host.behaviour.but(on={})
     subjects = [email.message_from_bytes(got.data)["Subject"] for got in host.wait_messages(5, timeout=30)]
     assert subjects == ["n2", "n3", "n0", "n4", "n1"]
+
+
+def test_nobody_is_more_urgent_than_granted(world, start_relay, home):
+    """RFC 6710 4.1, 4.6: lowered, and said so in the log and to the next hop; what tells of the mail is as urgent."""
+    relay = start_relay(limits={"priority": 4})
+    domain = world.domain()
+    domain.mx(world.honest(f"mx1.{domain}").but(on={"RCPT": FAIL}))
+    home.host.behaviour = home.host.behaviour.but(keywords=(*KEYWORDS, "MT-PRIORITY"))
+    Wishful(relay)([(domain.user(), "")], sender=home.user(), args="MT-PRIORITY=9")
+    [notice] = notices(home, 1)
+    assert b"PRIORITY 4;" in home.host.messages[0].data and b"MT-PRIORITY=4" in home.host.messages[0].mail_args
+    assert relay.events(event="accepted")[0]["priority"] == 4
 
 
 # Postfix as the client: sendmail -N, -V, -R.

@@ -46,6 +46,7 @@ static const struct { const char *label; struct sp_mail_wish wish; bool binary; 
 	{ "RET=HDRS", { .ret = SP_RET_HDRS, .envid = "QQ314159" }, false, { SP_NOTIFY_DELAY | SP_NOTIFY_FAILURE, "rfc822;Bob@x.example" } },
 	{ "RET=FULL, highest", { .ret = SP_RET_FULL, .priority = 9, .envid = "" }, false, { .notify = 7 } },
 	{ "lowest, BY N", { .priority = -9, .by = SP_BY_NOTIFY, .by_ms = 77777, .envid = "" }, true, { .notify = 0 } },
+	{ "HOLDFOR", { .hold_for_s = 999999999, .priority = -1, .envid = "" }, false, { .notify = 0 } },
 	{ "BY RT", { .by = SP_BY_RETURN, .by_trace = true, .by_ms = 88888, .envid = "x" }, false, { .notify = 0 } },
 };
 
@@ -60,6 +61,7 @@ static void assert_wish(const struct sp_mail_wish *got, const struct sp_mail_wis
 	assert_int_equal(got->by_trace, want->by_trace);
 	assert_int_equal(got->by_ms, want->by_ms);
 	assert_int_equal(got->hold_until_ms, want->hold_until_ms);
+	assert_int_equal(got->hold_for_s, want->hold_for_s);
 	assert_string_equal(got->envid, want->envid);
 }
 
@@ -109,10 +111,11 @@ static void test_job_has_copies_of_wishes(void **state SP_UNUSED)
 /* ---- damage ---- */
 
 static const struct { const char *label, *sql; } damages[] = {
-	{ "flags of the future", "UPDATE message SET flags = 32768" },
+	{ "flags of the future", "UPDATE message SET flags = 1 << 45" },
 	{ "negative flags", "UPDATE message SET flags = -1" },
 	{ "a RET that is none", "UPDATE message SET flags = 192" },
 	{ "a by-mode that is none", "UPDATE message SET flags = 768" },
+	{ "a hold over nine digits", "UPDATE message SET flags = 1000000000 << 15" },
 	{ "a priority over 9", "UPDATE message SET flags = 10 << 10" },
 	{ "an envid with a line end", "UPDATE message SET envid = 'a' || char(13) || 'b'" },
 	{ "an envid that is too long", "UPDATE message SET envid = hex(zeroblob(51))" },

@@ -521,6 +521,42 @@ static void the_time_to_deliver_by(void **state SP_UNUSED)
 	clear(&p);
 }
 
+static void tls_is_as_optional_as_it_was(void **state SP_UNUSED)                /* RFC 8689 6 */
+{
+	struct sp_fail f = fail_of(SP_FAIL_CONNECT, 0, "4.4.1", false, "nobody there");
+	const struct smtp_dsn_recipient r = { .address = "a@x", .fail = &f };
+	for (int optional = 0; optional < 2; optional++) {
+		struct smtp_dsn d = dsn_of(SMTP_DSN_FAILED, &r, 1);
+		struct sp_buf out;
+		sp_buf_init(&out, 65536);
+		d.tls_optional = optional;
+		smtp_dsn_write(&d, &out);
+		const char *head = sp_buf_cstr(&out), *field = strstr(head, "\r\nTLS-Required: No\r\n");
+		assert_int_equal(field && field < strstr(head, "\r\n\r\n"), optional);
+		sp_buf_clear(&out);
+	}
+}
+
+static void the_hold_that_was_asked_for(void **state SP_UNUSED)         /* RFC 4865 5.1.2 */
+{
+	struct sp_fail f = fail_of(SP_FAIL_CONNECT, 0, "4.4.1", false, "nobody there");
+	const struct smtp_dsn_recipient r = { .address = "a@x", .fail = &f };
+	struct smtp_dsn d = dsn_of(SMTP_DSN_FAILED, &r, 1);
+	struct parts p;
+	take_apart(&d, &p);
+	has_not(p.machine, "Future-Release-Request");
+	clear(&p);
+	d.hold_until_s = ARRIVED + 60;
+	take_apart(&d, &p);
+	has(p.machine, "\r\nFuture-Release-Request: until;2026-11-22T14:01:00Z\r\n");
+	clear(&p);
+	d.hold_for_s = 60;
+	take_apart(&d, &p);
+	has(p.machine, "\r\nFuture-Release-Request: for;60\r\n");
+	has_not(p.machine, "until;");
+	clear(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -538,6 +574,8 @@ int main(void)
 		cmocka_unit_test(names_in_the_machines_part),
 		cmocka_unit_test(internationalized),
 		cmocka_unit_test(the_time_to_deliver_by),
+		cmocka_unit_test(the_hold_that_was_asked_for),
+		cmocka_unit_test(tls_is_as_optional_as_it_was),
 		cmocka_unit_test(many_recipients),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

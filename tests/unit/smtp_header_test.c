@@ -151,7 +151,7 @@ static void received_is_folded(void **state)            /* RFC 5321 4.4 */
 	(void)state;
 	struct sp_buf out;
 	sp_buf_init(&out, 4096);
-	struct smtp_received r = { "client.example", "[192.0.2.1]", "relay.example.com", "ESMTP", "0X3K9", "bob@x.org", 0 };
+	struct smtp_received r = { "client.example", "[192.0.2.1]", "relay.example.com", "ESMTP", "0X3K9", "bob@x.org", 0, 0 };
 	smtp_add_received(&out, &r);
 	assert_string_equal(sp_buf_cstr(&out),
 	                    "Received: from client.example ([192.0.2.1])\r\n\tby relay.example.com with ESMTP id 0X3K9\r\n"
@@ -169,6 +169,10 @@ static void received_is_folded(void **state)            /* RFC 5321 4.4 */
 	smtp_add_received(&out, &r);
 	assert_null(strstr(sp_buf_cstr(&out), "for <"));
 	assert_non_null(strstr(sp_buf_cstr(&out), "id 0X3K9;\r\n\tThu,"));
+	sp_buf_reset(&out);
+	r.priority = -3;                                        /* RFC 6710 4.1 (2) */
+	smtp_add_received(&out, &r);
+	assert_non_null(strstr(sp_buf_cstr(&out), "id 0X3K9\r\n\tPRIORITY -3;\r\n\tThu,"));
 	sp_buf_clear(&out);
 }
 
@@ -177,7 +181,7 @@ static void a_helo_cannot_break_out_of_received(void **state)
 	(void)state;
 	struct sp_buf out;
 	sp_buf_init(&out, 4096);
-	struct smtp_received r = { "a(b)\r\nX: \"y\";\x80z", "local", "relay", "SMTP", "1", NULL, 0 };
+	struct smtp_received r = { "a(b)\r\nX: \"y\";\x80z", "local", "relay", "SMTP", "1", NULL, 0, 0 };
 	smtp_add_received(&out, &r);
 	assert_non_null(strstr(sp_buf_cstr(&out), "from a?b???X:??y???z (local)\r\n"));
 	sp_buf_reset(&out);
