@@ -712,8 +712,13 @@ static void test_unix_listener_replaces_only_what_is_stale(void **state)
 	assert_int_not_equal(core_listener_open(loop, &at, false, 0666, &no_ops, NULL, &ln, &why), 0);         /* a file */
 	unlink(path);
 
-	at = unix_address("nowhere/c", path);
+	at = unix_address("no/where/c", path);
 	assert_int_not_equal(core_listener_open(loop, &at, false, 0666, &no_ops, NULL, &ln, &why), 0);
+	at = unix_address("made/c", path);              /* where only the folder is missing, it is made */
+	assert_int_equal(core_listener_open(loop, &at, false, 0666, &no_ops, NULL, &ln, &why), 0);
+	core_listener_close(ln);
+	path[strlen(path) - 2] = '\0';
+	assert_int_equal(rmdir(path), 0);
 }
 
 static void test_unix_connect_to_nobody(void **state)
