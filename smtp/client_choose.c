@@ -79,7 +79,7 @@ bool choose_none(struct smtp_client *c, const struct smtp_client_mail *m, struct
 		refuse_here(f, 553, "5.1.7", "the sender's address cannot be written in a command");
 	} else if (c->t.utf8 && !x->smtputf8) {
 		snprintf(text, sizeof(text), "%s does not offer SMTPUTF8, which %s needs", c->peer, choose_is_utf8(m->sender) ? "the sender's address" : "the header");
-		refuse_here(f, 553, "5.6.7", text);                     /* RFC 6531 3.5 */
+		refuse_here(f, 550, "5.6.7", text);                     /* RFC 6531 3.5 */
 	} else if (x->size_max > 0 && m->size > x->size_max) {
 		snprintf(text, sizeof(text), "%s takes messages of up to %" PRIu64 " octets, and this one for %s has %" PRIu64, c->peer,
 		         x->size_max, m->domain ? m->domain : "its recipients", m->size);

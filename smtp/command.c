@@ -114,12 +114,12 @@ static bool parse_mailbox(struct sp_str s, enum smtp_verb verb, bool utf8, struc
 	return drop_source_route(&s, arena, why) && smtp_address_parse(s, utf8, arena, out, why);
 }
 
-/* RFC 6531 3.5: 5.6.7 where the address would need SMTPUTF8, which was not said; RFC 3463 3.2: 5.1.3 and 5.1.7 for bad syntax. */
+/* RFC 6531 3.5: 5.6.7 where the address would need SMTPUTF8, which was not said, with 550 at MAIL and 553 at RCPT; RFC 3463 3.2: 5.1.3 and 5.1.7 for bad syntax. */
 static const char *bad_path(struct sp_str mailbox, enum smtp_verb verb, bool utf8, struct sp_arena *arena, const char *why)
 {
-	if (!utf8 && !sp_str_is_ascii(mailbox))
-		return sp_arena_printf(arena, "553 5.6.7 Non-ASCII address: %s; MAIL did not say SMTPUTF8", why);
 	bool sender = verb == SMTP_VERB_MAIL;
+	if (!utf8 && !sp_str_is_ascii(mailbox))
+		return sp_arena_printf(arena, "%d 5.6.7 Non-ASCII address: %s; MAIL did not say SMTPUTF8", sender ? 550 : 553, why);
 	return sp_arena_printf(arena, "501 %s Bad %s address: %s", sender ? "5.1.7" : "5.1.3", sender ? "sender" : "recipient", why);
 }
 

@@ -54,7 +54,7 @@ static const struct {
 	{ "two brackets", "MAIL FROM:<<a@x.org>>", SMTP_VERB_MAIL, "501 5.1.7" },
 	{ "a path of 257", "MAIL FROM:<@b:" "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789xy" "@" LABELS_150 ".c"
 	  "zzzzzzzzzzzzzzzzzzzzzzzzzzz.org>", SMTP_VERB_MAIL, "501 5.1.7" },
-	{ "8 bits in the local part, RFC 6531 3.5", "MAIL FROM:<j\xc3\xb6rg@x.org>", SMTP_VERB_MAIL, "553 5.6.7" },
+	{ "8 bits in the local part, RFC 6531 3.5", "MAIL FROM:<j\xc3\xb6rg@x.org>", SMTP_VERB_MAIL, "550 5.6.7" },
 	{ "SIZE is a number", "MAIL FROM:<a@x.org> SIZE=a", SMTP_VERB_MAIL, "501 5.5.4" },
 	{ "SIZE alone", "MAIL FROM:<a@x.org> SIZE", SMTP_VERB_MAIL, "501 5.5.4" },
 	{ "SIZE=", "MAIL FROM:<a@x.org> SIZE=", SMTP_VERB_MAIL, "501 5.5.4" },
