@@ -122,7 +122,7 @@ static bool is_outdone(const struct core_tlsa *kept, size_t count, const struct 
 
 static void tell_unusable(struct sts_tlsa *out, size_t count, const struct core_tlsa *first)
 {
-	const char *text, *reason = what_is_wrong(first, &text);
+	const char *text = "", *reason = what_is_wrong(first, &text);
 	sp_fail_tls(&out->fail, SP_FAIL_POLICY, SP_RESULT_TLSA_INVALID, reason, "none of the TLSA records of %s (%zu) can be used; the first is %u %u %u "
 	            "with %zu octets: %s", out->base, count, first->usage, first->selector, first->matching, first->data.len, text);
 	snprintf(out->fail.esc, sizeof(out->fail.esc), "4.7.5");
