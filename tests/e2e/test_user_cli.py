@@ -207,6 +207,8 @@ class Terminal:
     def __init__(self, *arguments):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)           # nohup, or a shell's &, has some of them ignored
             os.environ.update(ENVIRONMENT)
             os.execv(BINARY, [BINARY, "user", *map(str, arguments)])
         self.shown = ""
