@@ -2,6 +2,7 @@
 #include "core/log.h"
 
 #include "core/clock.h"
+#include "core/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -36,33 +37,6 @@ bool sp_log_enabled(enum sp_log_level level)
 
 /* ---- values ---- */
 
-/* Length of the UTF-8 sequence that `s` begins with, 0 where there is none (RFC 3629 4: no overlong form, no surrogate). */
-static size_t utf8_len(struct sp_str s)
-{
-	const unsigned char *c = (const unsigned char *)s.p;
-	unsigned char low = 0x80, high = 0xbf;          /* range of the second octet */
-	size_t len;
-	if (c[0] >= 0xc2 && c[0] <= 0xdf) {
-		len = 2;
-	} else if (c[0] >= 0xe0 && c[0] <= 0xef) {
-		len = 3;
-		low = c[0] == 0xe0 ? 0xa0 : low;
-		high = c[0] == 0xed ? 0x9f : high;
-	} else if (c[0] >= 0xf0 && c[0] <= 0xf4) {
-		len = 4;
-		low = c[0] == 0xf0 ? 0x90 : low;
-		high = c[0] == 0xf4 ? 0x8f : high;
-	} else {
-		return 0;
-	}
-	if (s.len < len || c[1] < low || c[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
 static void add_escape(struct sp_buf *b, char c, bool json)
 {
 	switch (c) {
@@ -78,11 +52,12 @@ static void add_escape(struct sp_buf *b, char c, bool json)
 /* What is not ASCII, in JSON: UTF-8 as it is but for the controls U+0080 to U+009F; U+FFFD for each octet that is none. */
 static size_t add_wide(struct sp_buf *b, struct sp_str s)
 {
-	size_t len = utf8_len(s);
+	uint32_t code;
+	size_t len = sp_utf8_char(s, &code);
 	if (len == 0)
 		sp_buf_adds(b, "\\ufffd");
-	else if (len == 2 && (unsigned char)s.p[0] == 0xc2 && (unsigned char)s.p[1] < 0xa0)
-		add_escape(b, s.p[1], true);
+	else if (code < 0xa0)
+		add_escape(b, (char)code, true);
 	else
 		sp_buf_add(b, sp_str_make(s.p, len));
 	return sp_max(len, 1);

@@ -54,9 +54,7 @@ static struct queue_message *as_message(struct shard *s, uint64_t id, const stru
 	smtp_header_scan_init(&scan);
 	smtp_header_scan_feed(&scan, sp_buf_str(text));
 	size_t len = text->len;
-	bool eight_bit = false;
-	for (size_t i = 0; i < len && !eight_bit; i++)
-		eight_bit = (unsigned char)text->p[i] > 127;
+	bool eight_bit = !sp_str_is_ascii(sp_buf_str(text));
 	char client[64];
 	snprintf(client, sizeof(client), "strictpost shard %u", s->index);
 	struct queue_message fields = { .id = id, .kind = QUEUE_DSN, .arrived_ms = core_clock_wall_ms(), .sender = "",

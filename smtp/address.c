@@ -1,6 +1,8 @@
 /* smtp/address.c - see address.h. */
 #include "smtp/address.h"
 
+#include "core/utf8.h"
+
 #include <idn2.h>
 
 #define LABEL_MAX 63            /* RFC 1035 2.3.4 */
@@ -18,36 +20,17 @@ static bool is_atext(char c)            /* RFC 5322 3.2.3 */
 	return sp_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-/* Octets of the UTF-8 character at the front of `s` (RFC 3629 4: no overlong forms, no surrogates), 0 where it is none. */
-static size_t utf8_len(struct sp_str s)
+static bool is_control(uint32_t code)
 {
-	const unsigned char *p = (const unsigned char *)s.p;
-	if (s.len == 0 || p[0] < 0xc2 || p[0] > 0xf4)
-		return s.len > 0 && p[0] < 0x80 ? 1 : 0;
-	size_t len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (s.len < len)
-		return 0;
-	unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
-static bool is_control(struct sp_str s)          /* the character at the front */
-{
-	const unsigned char *p = (const unsigned char *)s.p;
-	return p[0] < ' ' || p[0] == 127 || (p[0] == 0xc2 && s.len > 1 && p[1] < 0xa0);
+	return code < ' ' || (code >= 127 && code < 0xa0);
 }
 
 bool smtp_is_utf8_text(struct sp_str s)
 {
+	uint32_t code;
 	while (s.len > 0) {
-		size_t len = utf8_len(s);
-		if (len == 0 || is_control(s))
+		size_t len = sp_utf8_char(s, &code);
+		if (len == 0 || is_control(code))
 			return false;
 		s = sp_str_from(s, len);
 	}

@@ -4,6 +4,8 @@
  * No command gets longer than its extensions allow: ENVID and ORCPT have a limit of their own, and the rest adds a few octets each. */
 #include "smtp/client_state.h"
 
+#include "core/utf8.h"
+
 #include <inttypes.h>
 
 #define BY_MAX_S INT64_C(999999999)     /* RFC 2852 4: nine digits */
@@ -93,34 +95,17 @@ static void put_notify(struct smtp_client *c, unsigned notify)
 	}
 }
 
-/* The first character of a text in UTF-8, taken off it. False where it is none. */
-static bool take_character(struct sp_str *s, unsigned *out)
-{
-	unsigned char first = (unsigned char)s->p[0];
-	size_t len = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
-	if (len == 0 || len > s->len)
-		return false;
-	unsigned c = len == 1 ? first : first & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		unsigned char next = (unsigned char)s->p[i];
-		if ((next & 0xc0) != 0x80)
-			return false;
-		c = c << 6 | (next & 0x3f);
-	}
-	*s = sp_str_from(*s, len);
-	*out = c;
-	return true;
-}
-
 /* RFC 6533 3: where SMTPUTF8 is not said, characters beyond ASCII are \x{HEX} (utf-8-addr-xtext). */
 static void put_escaped(struct sp_buf *out, struct sp_str s)
 {
-	unsigned c;
+	uint32_t c;
 	while (s.len > 0) {
-		if (!take_character(&s, &c)) {
+		size_t len = sp_utf8_char(s, &c);
+		if (len == 0) {
 			out->failed = true;
 			return;
 		}
+		s = sp_str_from(s, len);
 		if (c < 128)
 			sp_buf_addc(out, (char)c);
 		else

@@ -3,6 +3,8 @@
 #include "smtp/dsn_human.h"
 #include "smtp/dsn_machine.h"
 
+#include "core/utf8.h"
+
 #include <stdio.h>
 
 #define LINE_OCTETS_MAX 998             /* RFC 5322 2.1.1, without CRLF */
@@ -79,8 +81,8 @@ static struct returned choose_returned(const struct smtp_dsn *d)
 {
 	bool whole = d->original_body.len > 0 && fits_mail(d->original_body);
 	struct sp_str octets = whole ? d->original_body : d->original_header;
-	bool global = d->utf8 && smtp_dsn_has_eight_bit(d->original_header) && smtp_dsn_is_utf8(d->original_header);
-	return (struct returned){ octets, whole, smtp_dsn_has_eight_bit(octets), global };
+	bool global = d->utf8 && !sp_str_is_ascii(d->original_header) && sp_str_is_utf8(d->original_header);
+	return (struct returned){ octets, whole, !sp_str_is_ascii(octets), global };
 }
 
 static void add_whole(struct sp_buf *out, struct sp_str message)
@@ -185,7 +187,7 @@ void smtp_dsn_write(const struct smtp_dsn *d, struct sp_buf *out)
 	sp_buf_init(&machine, out->max);
 	smtp_dsn_write_human(d, &human);
 	smtp_dsn_write_machine(d, &machine);
-	bool wide_human = smtp_dsn_has_eight_bit(sp_buf_str(&human)), wide_machine = smtp_dsn_has_eight_bit(sp_buf_str(&machine));
+	bool wide_human = !sp_str_is_ascii(sp_buf_str(&human)), wide_machine = !sp_str_is_ascii(sp_buf_str(&machine));
 	choose_boundary(d, r.octets, boundary);
 	write_head(d, r.eight_bit || wide_human || wide_machine, boundary, out);
 	part(out, boundary, wide_human ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", "Notification", wide_human);

@@ -1,55 +1,22 @@
 /* smtp/dsn_address.c - see dsn_address.h. */
 #include "smtp/dsn_address.h"
 
+#include "core/utf8.h"
 #include "core/wish.h"
 #include "smtp/xtext.h"
 
 #include <stdio.h>
 
-bool smtp_dsn_has_eight_bit(struct sp_str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char)s.p[i] > 127)
-			return true;
-	return false;
-}
-
 /* ---- characters ---- */
 
-/* A character of two octets or more, and its octets; false where there is none. RFC 3629 3: the shortest form, no surrogates. */
+/* A character beyond ASCII, and its octets; false where there is none. */
 static bool take_wide(struct sp_str *s, uint32_t *code, struct sp_str *octets)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	if (s->len < 2)
+	size_t len = sp_utf8_char(*s, code);
+	if (len < 2)
 		return false;
-	unsigned char first = (unsigned char)s->p[0];
-	size_t len = first >= 0xf0 && first < 0xf8 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc0 && first < 0xe0 ? 2 : 0;
-	if (len == 0 || s->len < len)
-		return false;
-	uint32_t c = first & (0xffu >> (len + 1));
-	for (size_t i = 1; i < len; i++) {
-		if (((unsigned char)s->p[i] & 0xc0) != 0x80)
-			return false;
-		c = c << 6 | ((unsigned char)s->p[i] & 0x3f);
-	}
-	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return false;
-	*code = c;
 	*octets = sp_str_make(s->p, len);
 	*s = sp_str_from(*s, len);
-	return true;
-}
-
-bool smtp_dsn_is_utf8(struct sp_str s)
-{
-	uint32_t code;
-	struct sp_str octets;
-	while (s.len > 0) {
-		if ((unsigned char)s.p[0] < 128)
-			s = sp_str_from(s, 1);
-		else if (!take_wide(&s, &code, &octets))
-			return false;
-	}
 	return true;
 }
 
@@ -159,7 +126,7 @@ static void add_international(struct sp_buf *out, struct sp_str s, bool raw, boo
 
 void smtp_dsn_add_address(struct sp_buf *out, struct sp_str address, bool global)
 {
-	bool international = smtp_dsn_has_eight_bit(address) && smtp_dsn_is_utf8(address);
+	bool international = !sp_str_is_ascii(address) && sp_str_is_utf8(address);
 	sp_buf_adds(out, international ? "utf-8; " : "rfc822; ");
 	if (international)
 		add_international(out, address, true, global);
@@ -172,7 +139,7 @@ static bool add_beyond_ascii(struct sp_buf *out, struct sp_str xtext, bool globa
 {
 	struct sp_buf address;
 	sp_buf_init(&address, SP_ORCPT_MAX);
-	bool so = smtp_xtext_decode(xtext, &address) && smtp_dsn_has_eight_bit(sp_buf_str(&address)) && smtp_dsn_is_utf8(sp_buf_str(&address));
+	bool so = smtp_xtext_decode(xtext, &address) && !sp_str_is_ascii(sp_buf_str(&address)) && sp_str_is_utf8(sp_buf_str(&address));
 	if (so)
 		smtp_dsn_add_address(out, sp_buf_str(&address), global);
 	sp_buf_clear(&address);

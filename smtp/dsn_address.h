@@ -5,10 +5,6 @@
 
 #include "core/buf.h"
 
-bool smtp_dsn_has_eight_bit(struct sp_str s);
-/* Is it UTF-8 (RFC 3629)? */
-bool smtp_dsn_is_utf8(struct sp_str s);
-
 /* Printable ASCII, and with `utf8` characters beyond it, as they are; anything else becomes "?". */
 void smtp_dsn_add_text(struct sp_buf *out, struct sp_str s, bool utf8);
 /* "+2B" becomes "+"; what is not printable becomes "?". */

@@ -2,6 +2,7 @@
 #include "sts/policy.h"
 
 #include "core/tagged.h"
+#include "core/utf8.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -194,26 +195,12 @@ static bool read_pair(struct parser *ps, struct sp_str name, struct sp_str value
 	return true;
 }
 
-/* The octets of the UTF-8 character at the front (RFC 3629 4: shortest form, no surrogates, up to U+10FFFF); 0 when there is none. */
-static size_t utf8_length(struct sp_str s)
-{
-	const unsigned char *c = (const unsigned char *)s.p;
-	size_t n = c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
-	if (n == 0 || s.len < n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-	bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
-	bool outside = (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf4 && c[1] >= 0x90);
-	return overlong || outside ? 0 : n;
-}
-
 /* RFC 8461 3.2: sts-policy-ext-value: printable ASCII, UTF-8, blanks inside. NULL, or why not. */
 static const char *value_fault(struct sp_str value)
 {
 	if (value.len == 0)
 		return "there is no value behind the colon";
+	uint32_t code;
 	while (value.len > 0) {
 		size_t n = sp_is_print(value.p[0]) ? 1 : 0;
 		if (n == 0 && (unsigned char)value.p[0] < 0x80)
@@ -222,7 +209,7 @@ static const char *value_fault(struct sp_str value)
 			       value.p[0] == '\r' ? "the line holds a carriage return; lines end in LF or CRLF" :
 			       "the value holds a control character";
 		if (n == 0)
-			n = utf8_length(value);
+			n = sp_utf8_char(value, &code);
 		if (n == 0)
 			return "the value is not valid UTF-8; save the file as UTF-8 or plain ASCII";
 		value = sp_str_from(value, n);
