@@ -64,11 +64,21 @@ static void put_off(struct delivery_state *y, uint64_t again_ms)
 	wait_for_room(y, all ? y->again_ms : 0);
 }
 
+/* Its destination is served by others. Were their places wanted for this one, they would leave whenever they had nothing to do, and each message cost a
+ * handshake. */
+static bool is_spare(const struct delivery_state *y)
+{
+	const struct destination *d = y->pub.dest;
+	unsigned waiting = d->queued_count + (y->queued ? 0 : 1);       /* this one with them */
+	return y->job == NULL && d->session_count > waiting;
+}
+
 bool delivery_enter(struct delivery_state *y)
 {
 	struct sp_fail why;
 	uint64_t again_ms;
 	struct pace_limits limits = limits_of(y->shard->config);
+	limits.spare = is_spare(y);
 	switch (pace_enter(y->shard->relay->pace, &y->addr, core_clock_mono_ms(), &limits, &again_ms, &why)) {
 	case PACE_GO:
 		delivery_waits_no_more(y);

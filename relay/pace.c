@@ -159,7 +159,7 @@ static enum pace_answer ask(struct pace *p, struct entry *e, uint64_t now_ms, co
 		return PACE_FULL;
 	}
 	if (e->sessions >= sp_min(e->window, limits->host_max)) {
-		e->wanted_ms = now_ms;
+		e->wanted_ms = limits->spare ? e->wanted_ms : now_ms;
 		*again_ms = turn_away(p, now_ms);
 		return PACE_FULL;
 	}
@@ -174,7 +174,7 @@ static enum pace_answer enter(struct pace *p, const struct sp_addr *addr, uint64
 	if (answer == PACE_DEAD)
 		tell_dead(e, addr, now_ms, why);
 	if (e == NULL || (answer == PACE_GO && p->sessions >= limits->all_max)) {
-		p->wanted_ms = now_ms;
+		p->wanted_ms = limits->spare ? p->wanted_ms : now_ms;
 		*again_ms = turn_away(p, now_ms);
 		return PACE_FULL;
 	}

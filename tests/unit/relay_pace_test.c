@@ -200,6 +200,28 @@ static void test_a_lost_connection_beside_living_ones_is_no_death(void **state)
 	pace_free(p);
 }
 
+/* Else sessions of one destination drive each other out, and each message costs a handshake. */
+static void test_one_session_more_makes_no_place_wanted(void **state)
+{
+	(void)state;
+	struct pace *p = pace_new();
+	struct sp_addr a = nth(1);
+	struct pace_limits spare = limits;
+	struct sp_fail why = SP_FAIL_OK;
+	uint64_t again_ms;
+	spare.spare = true;
+	unsigned n = 0;
+	while (pace_enter(p, &a, 1000, &spare, &again_ms, &why) == PACE_GO)
+		n++;
+	assert_false(pace_wanted(p, &a, 1000));
+	assert_int_equal(enter(p, &a, 1000, &again_ms), PACE_FULL);
+	assert_true(pace_wanted(p, &a, 1000));          /* who has none does */
+	assert_int_equal(pace_enter(p, &a, 2000, &spare, &again_ms, &why), PACE_FULL);
+	assert_false(pace_wanted(p, &a, 4500));         /* nor does it keep that alive */
+	leave_all(p, &a, 4500, n);
+	pace_free(p);
+}
+
 static void test_all_sessions_have_a_bound(void **state)
 {
 	(void)state;
@@ -324,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_one_probe_of_a_dead_address),
 		cmocka_unit_test(test_an_answer_of_any_kind_is_a_life_sign),
 		cmocka_unit_test(test_a_lost_connection_beside_living_ones_is_no_death),
+		cmocka_unit_test(test_one_session_more_makes_no_place_wanted),
 		cmocka_unit_test(test_all_sessions_have_a_bound),
 		cmocka_unit_test(test_who_waits_asks_again_soon_but_not_all_the_time),
 		cmocka_unit_test(test_memory_is_bounded),
