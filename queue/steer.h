@@ -1,0 +1,39 @@
+/* queue/steer.h - what an operator does to mail in the spool. One page a call: a transaction in turn with the others', over the messages behind `after` that fit, at most `limit` of them
+ * and QUEUE_LOOKS rows looked at. What is at rest changes at once. What a shard has (taken) is marked, and changes when the shard lets go of it, in the transaction that parks or puts it
+ * off; what was delivered meanwhile is delivered. The caller then has the shards give back what they have not begun to send (shard_recall).
+ *
+ *   RETRY    due now, and its destination too, whatever either waits for; not what is held, nor what its sender holds (RFC 4865)
+ *   HOLD     not tried, no notice, no expiry, until RELEASE, or until `until_ms`
+ *   RELEASE  held or quarantined: due now. The time it was held does not count as delay: its deadlines are set as if it had come in that much later
+ *   DELETE   gone, without a word to the sender. A mailed report's (QUEUE_REPORT) outcome is told to the reports' tables: `extra`
+ *   TAKE     as queue_load takes: jobs for the caller, which bounces them. What a shard has is marked TAKE, and comes to queue_overdue() when it is let go of
+ */
+#ifndef QUEUE_STEER_H
+#define QUEUE_STEER_H
+
+#include "queue/list.h"
+
+enum queue_steering { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE, QUEUE_TAKE };
+struct queue_steer_ask {
+	enum queue_steering what;
+	struct queue_filter filter;
+	uint64_t after;
+	size_t limit;                   /* messages */
+	int64_t now_ms;
+	int64_t until_ms;               /* HOLD: 0: until RELEASE */
+	const char *reason;             /* printable; kept with what is held, "" none */
+};
+struct queue_steered {
+	uint64_t messages, recipients;  /* that changed now */
+	uint64_t marked;                /* messages that a shard has: they change when it lets go */
+	const uint64_t *marked_ids;     /* `marked` of them */
+	struct queue_job **jobs;        /* TAKE: the callee's */
+	size_t job_count;
+	const uint64_t *report_ids;     /* DELETE: mailed reports that went */
+	size_t report_count;
+	uint64_t next;                  /* where to go on; 0: that was all */
+};
+void queue_steer(struct queue_store *s, const struct queue_steer_ask *ask, struct core_mailbox *reply_to,
+                 void (*done)(void *owner, const struct queue_steered *out, const struct sp_fail *why), void *owner);
+
+#endif
