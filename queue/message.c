@@ -64,7 +64,7 @@ struct queue_job *queue_job_new(struct queue_message *m, const struct queue_reci
 	size_t size = sizeof(struct queue_job) + count * sizeof(*recipients);
 	for (size_t i = 0; i < count; i++)
 		size += size_of(recipients[i].address) + size_of(recipients[i].destination) + size_of(recipients[i].failure) +
-		        size_of(recipients[i].wish.orcpt);
+		        size_of(recipients[i].wish.orcpt) + size_of(recipients[i].returned);
 	struct queue_job *j = sp_alloc(size);
 	j->message = queue_message_ref(m);
 	j->recipients = (struct queue_recipient *)(void *)(j + 1);
@@ -76,6 +76,7 @@ struct queue_job *queue_job_new(struct queue_message *m, const struct queue_reci
 		j->recipients[i].destination = put(&at, recipients[i].destination);
 		j->recipients[i].failure = put(&at, recipients[i].failure);
 		j->recipients[i].wish.orcpt = put(&at, recipients[i].wish.orcpt);
+		j->recipients[i].returned = put(&at, recipients[i].returned);
 	}
 	return j;
 }

@@ -28,6 +28,8 @@ struct queue_extra {
 	enum core_db_status (*run)(struct core_db *db, struct queue_extra *x);
 };
 
+struct queue_hold;
+
 /* An envelope and its content. Immutable, counted, shared between threads. */
 struct queue_message {
 	uint64_t id;
@@ -59,6 +61,8 @@ struct queue_recipient {
 	int64_t next_at_ms;                     /* set by a load: its time until then, which a park gives back; fresh: 0 */
 	const char *failure;                    /* text of its last deferral; NULL or "": none of its own */
 	struct sp_rcpt_wish wish;
+	const struct queue_hold *held;          /* of queue_accept: at rest from the first and held, by this rule (queue/holds.h); lent until `done`. NULL: not; in jobs always */
+	const char *returned;                   /* of a job: an operator returns it to its sender (queue/steer.h, TAKE), for this reason, "" none; NULL: not */
 };
 
 /* What a shard has of one message for one destination. */
@@ -137,7 +141,7 @@ void queue_due(struct queue_store *s, int64_t now_ms, size_t limit, struct core_
 void queue_load(struct queue_store *s, const char *destination, int64_t now_ms, size_t limit, size_t octets,
                 struct core_mailbox *reply_to,
                 void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);
-/* Up to `limit` (message, destination) pairs at rest whose deadline passed, taken as by queue_load. Judge by arrived_ms, and park what is still
+/* Up to `limit` (message, destination) pairs at rest whose deadline passed, or that an operator returns (TAKE), taken as by queue_load. Judge by arrived_ms, and park what is still
  * young: mail that a crash caught before it had a deadline comes here 10 minutes after the start. */
 void queue_overdue(struct queue_store *s, int64_t now_ms, size_t limit, struct core_mailbox *reply_to,
                    void (*done)(void *owner, struct queue_job **jobs, size_t count, const struct sp_fail *why), void *owner);

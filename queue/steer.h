@@ -6,7 +6,8 @@
  *   HOLD     not tried, no notice, no expiry, until RELEASE, or until `until_ms`
  *   RELEASE  held or quarantined: due now. The time it was held does not count as delay: its deadlines are set as if it had come in that much later
  *   DELETE   gone, without a word to the sender. A mailed report's (QUEUE_REPORT) outcome is told to the reports' tables: `extra`
- *   TAKE     as queue_load takes: jobs for the caller, which bounces them. What a shard has is marked TAKE, and comes to queue_overdue() when it is let go of
+ *   TAKE     as queue_load takes: jobs for the caller, which bounces them: their recipients have `returned` set. What a shard has is marked TAKE, and comes to queue_overdue(), with
+ *            the same, when it is let go of; so does, after the next start, what a crash met before it was settled
  */
 #ifndef QUEUE_STEER_H
 #define QUEUE_STEER_H
