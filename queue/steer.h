@@ -32,6 +32,8 @@ struct queue_steered {
 	size_t job_count;
 	const uint64_t *report_ids;     /* DELETE: mailed reports that went */
 	size_t report_count;
+	const char *const *destinations;        /* RETRY, RELEASE: of the recipients that changed, each once: a shard may remember how long one waits (shard_retry) */
+	size_t destination_count;
 	uint64_t next;                  /* where to go on; 0: that was all */
 };
 void queue_steer(struct queue_store *s, const struct queue_steer_ask *ask, struct core_mailbox *reply_to,
