@@ -308,6 +308,17 @@ bool delivery_is_proven(const struct delivery *pub)
 	return pub->state->proven;
 }
 
+uint64_t delivery_unsent(const struct delivery *pub)
+{
+	const struct delivery_state *y = pub->state;
+	return y->job && !y->proven ? y->job->message->id : 0;
+}
+
+void delivery_give_back(struct delivery *pub)
+{
+	delivery_give_up_job(pub->state);
+}
+
 void delivery_stop(struct delivery *pub)
 {
 	struct delivery_state *y = pub->state;

@@ -24,6 +24,9 @@ void delivery_resume(struct delivery *y);
 bool delivery_is_proven(const struct delivery *y);
 /* No further message; what is being sent may end. */
 void delivery_stop(struct delivery *y);
+/* The message in its hand, of which nothing was sent on this connection, or on any that counts; 0: none such. */
+uint64_t delivery_unsent(const struct delivery *y);
+void delivery_give_back(struct delivery *y);    /* that one goes to the front of what waits; the session goes on */
 /* What it counted of days before `today` goes to the store now. */
 void delivery_flush_late(struct delivery *y, int64_t today);
 /* At once: the message in hand stays in the store. */

@@ -79,6 +79,7 @@ bool delivery_enter(struct delivery_state *y)
 	uint64_t again_ms;
 	struct pace_limits limits = limits_of(y->shard->config);
 	limits.spare = is_spare(y);
+	limits.anyway = y->pub.dest->impatient;
 	switch (pace_enter(y->shard->relay->pace, &y->addr, core_clock_mono_ms(), &limits, &again_ms, &why)) {
 	case PACE_GO:
 		delivery_waits_no_more(y);

@@ -52,7 +52,7 @@ void destination_read_limits(struct destination *d)
 	sp_arena_clear(&arena);
 }
 
-static struct destination *get(struct shard *s, const char *name)
+struct destination *destination_get(struct shard *s, const char *name)
 {
 	struct destination *d = destination_find(s, name);
 	if (d)
@@ -81,7 +81,7 @@ static bool memory_short(const struct shard *s)
 
 void destination_give(struct shard *s, const char *name, struct queue_job *job)
 {
-	struct destination *d = get(s, name);
+	struct destination *d = destination_get(s, name);
 	if (s->stopping) {
 		queue_job_free(job);
 		destination_kick(d);
@@ -104,7 +104,7 @@ void destination_give(struct shard *s, const char *name, struct queue_job *job)
 
 void destination_wake(struct shard *s, const char *name, unsigned failures, int64_t since_ms)
 {
-	struct destination *d = get(s, name);
+	struct destination *d = destination_get(s, name);
 	d->taken = true;
 	if (destination_held(d)) {                          /* the wait was set anew meanwhile */
 		destination_release(d);
@@ -125,7 +125,7 @@ void destination_wake(struct shard *s, const char *name, unsigned failures, int6
 
 void destination_hold(struct shard *s, const char *name, const struct queue_wait *wait)
 {
-	struct destination *d = get(s, name);
+	struct destination *d = destination_get(s, name);
 	d->failures = wait->failures;
 	d->since_ms = wait->since_ms;
 	d->held_until_ms = wait->next_at_ms;
@@ -134,7 +134,7 @@ void destination_hold(struct shard *s, const char *name, const struct queue_wait
 
 void destination_overdue(struct shard *s, const char *name, struct queue_job *job)
 {
-	struct destination *d = get(s, name);
+	struct destination *d = destination_get(s, name);
 	struct sp_fail why = d->last;
 	if (!sp_failed(&why))
 		sp_fail_set(&why, SP_FAIL_CONNECT, "the destination could not be reached, or did not accept it yet");

@@ -33,6 +33,8 @@ struct destination {
 	struct core_timer *nudge;               /* mail has waited for a while: one more session */
 	struct plan *plan;                      /* one ref; NULL: none yet */
 	struct plan_making *making;
+	bool impatient;                         /* an operator asked for an attempt now: addresses that are dead are tried, until it came to something */
+	uint64_t retried_ms;                    /* monotonic: when one asked last; 0: never */
 	bool failing;                           /* a session came to nothing while others go on: no new ones until that is clear */
 	int64_t asked_s;                        /* Unix time when the plan was begun */
 	bool fetched_now;                       /* its policy was fetched for it, and nothing came of it yet: no older than a fresh look would be */
@@ -52,6 +54,10 @@ void destination_give(struct shard *s, const char *name, struct queue_job *job);
 void destination_wake(struct shard *s, const char *name, unsigned failures, int64_t since_ms);
 void destination_hold(struct shard *s, const char *name, const struct queue_wait *wait);
 void destination_overdue(struct shard *s, const char *name, struct queue_job *job);
+/* For an operator: what is not being sent of these messages (ids in any order; they are sorted) goes back to the store, where marks wait for it. */
+void destination_recall_all(struct shard *s, uint64_t *ids, size_t count);
+/* For an operator: an attempt now, whatever it waits for. */
+void destination_retry(struct shard *s, const char *name);
 /* The configuration changed: plans are made anew, and sessions proved under the old ones end after the message in hand. */
 void destination_reload_all(struct shard *s);
 /* Every second: plans that are old, destinations that are quiet for long. */

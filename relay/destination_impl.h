@@ -1,6 +1,6 @@
 /* relay/destination_impl.h - what the files of a destination share. destination.c keeps destinations and hears what others tell them; destination_work.c
  * decides what is to be done next, and what a failure means for all that waits; destination_store.c leaves mail in the store and fetches it from there.
- * For those three only. */
+ * destination_steer.c does what an operator asks. For those only. */
 #ifndef RELAY_DESTINATION_IMPL_H
 #define RELAY_DESTINATION_IMPL_H
 
@@ -12,6 +12,7 @@
 
 /* destination.c */
 struct destination *destination_find(struct shard *s, const char *name);        /* NULL: it is not in memory */
+struct destination *destination_get(struct shard *s, const char *name);         /* made where it is not; one with nothing to do is to be kicked, so that it goes again */
 void destination_read_limits(struct destination *d);                            /* as the configuration has them now */
 
 #define DESTINATION_WINDOW_FIRST 5      /* sessions to a site that is not known yet; one more for each transaction that went well */

@@ -38,7 +38,7 @@ static void site_failed(struct destination *d, const struct sp_fail *why)
 {
 	int64_t now_ms = core_clock_wall_ms();
 	d->last = outcome_of_session(why);
-	d->rechecked = d->failing = d->fetched_now = false;
+	d->rechecked = d->failing = d->fetched_now = d->impatient = false;
 	d->window = DESTINATION_WINDOW_FIRST;
 	d->failures++;
 	if (d->since_ms == 0)
@@ -64,7 +64,7 @@ void destination_works(struct destination *d)
 	}
 	d->failures = 0;
 	d->since_ms = 0;
-	d->rechecked = d->failing = d->fetched_now = false;
+	d->rechecked = d->failing = d->fetched_now = d->impatient = false;
 	if (!destination_held(d))               /* for its rate */
 		d->last = SP_FAIL_OK;
 	if (d->window < d->concurrency)

@@ -146,7 +146,7 @@ static void tell_dead(const struct entry *e, const struct sp_addr *addr, uint64_
 
 static enum pace_answer ask(struct pace *p, struct entry *e, uint64_t now_ms, const struct pace_limits *limits, uint64_t *again_ms)
 {
-	if (e->dead_until_ms > now_ms) {
+	if (e->dead_until_ms > now_ms && !limits->anyway) {
 		*again_ms = e->dead_until_ms - now_ms;
 		return PACE_DEAD;
 	}

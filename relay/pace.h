@@ -18,6 +18,7 @@ struct pace_limits {
 	/* How long an address that did not answer is passed over. Shorter than the wait of a destination that failed for it, so that this one's next attempt
 	 * looks for itself. */
 	uint64_t dead_first_ms, dead_max_ms;
+	bool anyway;                            /* an operator asked: an address is looked at though it is dead */
 	bool spare;                             /* it is one more for who has sessions already: turned away, it makes nobody's place wanted */
 };
 

@@ -11,6 +11,7 @@
 #define PAGE 256                        /* rows asked for at once */
 #define POLL_MS 1000                    /* the store is asked at least this often: a shard may have set a shorter wait since */
 #define OVERDUE_MS 5000
+#define LOOK_MS 100                     /* after an operator's word: shards give back what they have, which is patient (queue/store.h) */
 #define REFRESH_MS 15000
 #define REFRESH_PAGE 16                 /* refreshes begun at once; spread out, RELAY_FETCHES_MAX is for mail */
 #define SWEEP_MS (3600 * 1000)
@@ -26,6 +27,7 @@ struct scheduler {
 	int64_t ahead_ms;                       /* the wall clock, of the monotonic one */
 	unsigned looks;                         /* still to be made for mail that waits for a time too far away */
 	int64_t longest_ms;                     /* that a retry is put off */
+	bool begun;                             /* the shards know which destinations wait from before */
 	bool stopping;
 	void (*stopped)(void *owner);
 	void *owner;
@@ -179,6 +181,7 @@ static void on_waiting(void *owner, const struct queue_waiting *list, size_t cou
 			s->under_way++;
 			queue_waiting(s->relay->store, s->after, PAGE, s->relay->main_mailbox, on_waiting, s);
 		} else {
+			s->begun = true;
 			ask_due(s);
 			core_timer_start(s->overdue_timer, OVERDUE_MS / 5);
 			core_timer_start(s->refresh_timer, REFRESH_MS / 15);
@@ -190,6 +193,14 @@ static void on_waiting(void *owner, const struct queue_waiting *list, size_t cou
 void scheduler_reload(struct scheduler *s, const struct config *c)
 {
 	s->longest_ms = config_longest_wait_ms(c);
+}
+
+void scheduler_look(struct scheduler *s)
+{
+	if (!s->begun || s->stopping)
+		return;
+	core_timer_start(s->due_timer, 0);
+	core_timer_start(s->overdue_timer, LOOK_MS);
 }
 
 struct scheduler *scheduler_start(struct relay *r, struct core_loop *l, const struct config *c)

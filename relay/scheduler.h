@@ -9,6 +9,8 @@ struct scheduler;
 /* First tells the shards which destinations wait from before; then goes on by itself. */
 struct scheduler *scheduler_start(struct relay *r, struct core_loop *l, const struct config *c);
 void scheduler_reload(struct scheduler *s, const struct config *c);
+/* Looks now for what is due, and for what an operator returns: he has changed something. */
+void scheduler_look(struct scheduler *s);
 /* Ends after answers that are under way: calls `stopped` once, on a later turn, and frees itself. */
 void scheduler_stop(struct scheduler *s, void (*stopped)(void *owner), void *owner);
 

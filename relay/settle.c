@@ -10,6 +10,7 @@
 #include "rpt/outbox.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define AGAIN_MS 1000                   /* the store could not take results */
@@ -388,11 +389,22 @@ bool settle_late(struct destination *d, struct queue_job *job)
 	return settle_waiting(d, job, &why, false);
 }
 
-/* What to tell of one that waits: the site's failure; or its own last one, where the site is fine. */
+/* RFC 3463 3.8: 7.1, not authorized: nobody further on said no. */
+static void tell_returned(const char *reason, struct sp_fail *out)
+{
+	sp_fail_set(out, SP_FAIL_POLICY, "returned by the operator%s%s", *reason ? ": " : "", reason);
+	out->permanent = true;
+	snprintf(out->esc, sizeof(out->esc), "5.7.1");
+	snprintf(out->reason, sizeof(out->reason), "returned");
+}
+
+/* What to tell of one that waits: that it does so no more, by an operator's word; the site's failure; or its own last one, where the site is fine. */
 static struct sp_fail waits_for(const struct queue_recipient *r, const struct sp_fail *why, bool site)
 {
 	struct sp_fail told = *why;
-	if (!site && r->failure && *r->failure)
+	if (r->returned)
+		tell_returned(r->returned, &told);
+	else if (!site && r->failure && *r->failure)
 		sp_fail_set(&told, SP_FAIL_CONNECT, "%s", r->failure);
 	return told;
 }

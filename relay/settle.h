@@ -26,7 +26,7 @@ struct settle_facts {
  * session counted, stored in the same transaction (DESIGN.md, promise 3); taken over, may be NULL. */
 void settle_job(struct destination *d, struct queue_job *job, const struct sp_fail *fails, const struct settle_facts *facts, struct account *account);
 /* For every recipient, without an attempt of their own: `why`, which with `site` is why the destination waits; else a recipient's own last failure is told, where
- * it has one. Expired ones bounce, late ones are told of. Returns true if something had to be
+ * it has one. Expired ones, and those that an operator returns, bounce, late ones are told of. Returns true if something had to be
  * settled (then it owns the job, as above, and what goes on waiting is parked afterwards), false when all just wait: the caller parks them. */
 bool settle_waiting(struct destination *d, struct queue_job *job, const struct sp_fail *why, bool site);
 /* For a job whose turn has come: true when its sender wants no delivery any more (RFC 2852, by-mode R). Then it bounces, and settle owns it, as above. */

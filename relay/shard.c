@@ -194,6 +194,8 @@ struct shard_mail {
 	char *text;
 	uint64_t grace_ms;
 	struct config *config;
+	uint64_t *ids;
+	size_t id_count;
 };
 
 static void post(struct shard *s, void (*run)(struct core_mail *m), struct shard_mail *m)
@@ -214,6 +216,7 @@ static void free_mail(struct shard_mail *m)
 {
 	free(m->name);
 	free(m->text);
+	free(m->ids);
 	free(m);
 }
 
@@ -275,6 +278,36 @@ static void run_refresh(struct core_mail *mail)
 void shard_refresh(struct relay *r, const char *domain)
 {
 	post(shard_of(r, domain), run_refresh, new_mail(domain));
+}
+
+static void run_recall(struct core_mail *mail)
+{
+	struct shard_mail *m = sp_container_of(mail, struct shard_mail, mail);
+	destination_recall_all(m->shard, m->ids, m->id_count);
+	free_mail(m);
+}
+
+void shard_recall(struct relay *r, const uint64_t *ids, size_t count)
+{
+	for (unsigned i = 0; i < r->shard_count && count > 0; i++) {
+		struct shard_mail *m = new_mail("");
+		m->ids = sp_alloc_array(count, sizeof(*ids));
+		memcpy(m->ids, ids, count * sizeof(*ids));
+		m->id_count = count;
+		post(r->shards[i], run_recall, m);
+	}
+}
+
+static void run_retry(struct core_mail *mail)
+{
+	struct shard_mail *m = sp_container_of(mail, struct shard_mail, mail);
+	destination_retry(m->shard, m->name);
+	free_mail(m);
+}
+
+void shard_retry(struct relay *r, const char *destination)
+{
+	post(shard_of(r, destination), run_retry, new_mail(destination));
 }
 
 static void run_hold(struct core_mail *mail)

@@ -55,6 +55,11 @@ void shard_give(struct relay *r, const char *destination, struct queue_job *job)
 void shard_wake(struct relay *r, const char *destination, unsigned failures, int64_t since_ms);
 void shard_overdue(struct relay *r, const char *destination, struct queue_job *job);
 void shard_refresh(struct relay *r, const char *domain);
+/* For an operator, after the store marked these messages: every shard gives back what it has of them and did not begin to send, so that the marks take effect at
+ * once. Any number, copied; cheap where none is there. Main thread. */
+void shard_recall(struct relay *r, const uint64_t *ids, size_t count);
+/* For an operator: an attempt now, whatever it waits for and its shard remembers of it. Main thread. */
+void shard_retry(struct relay *r, const char *destination);
 /* At start: a destination waits, and mail that comes meanwhile shall wait with it. */
 void shard_hold(struct relay *r, const char *destination, const struct queue_wait *wait);
 
