@@ -53,7 +53,7 @@ static void make_room(struct account *a)
 
 void account_add(struct account **a, struct shard *s, const struct rpt_event *e)
 {
-	if (!s->config->report.enabled)
+	if (!s->config->report.enabled || s->relay->store == NULL)
 		return;
 	if (*a == NULL)
 		*a = new_account(s);

@@ -10,7 +10,7 @@
 
 struct account;                         /* events on their way; NULL is none */
 
-/* Adds an event (copied), made when there is none. Nothing happens where report.enabled is no. */
+/* Adds an event (copied), made when there is none. Nothing happens where report.enabled is no, or without a store. */
 void account_add(struct account **a, struct shard *s, const struct rpt_event *e);
 /* What a transaction of the store is to do besides: lent until account_free(). NULL for NULL. */
 struct queue_extra *account_extra(struct account *a);

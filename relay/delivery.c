@@ -82,7 +82,7 @@ static bool on_ready(struct delivery_state *y)
 		y->stopping = true;             /* what was proved is not what is demanded now */
 	if (y->stopping || !destination_is_planned(y->pub.dest))         /* the hosts before this one took their time: what is demanded now? */
 		delivery_give_up_job(y);                 /* nothing of it has left on this connection */
-	bool more = !y->stopping && smtp_client_reusable(y->client) && core_clock_mono_ms() - y->began_ms < DELIVERY_SESSION_MS &&
+	bool more = !y->stopping && y->pub.dest->looked == NULL && smtp_client_reusable(y->client) && core_clock_mono_ms() - y->began_ms < DELIVERY_SESSION_MS &&
 	            y->messages < (unsigned)y->shard->config->delivery.messages_per_session;
 	if (y->job == NULL && more)
 		y->job = destination_next(y->pub.dest);
@@ -139,7 +139,8 @@ static void on_close(struct delivery_state *y)
 
 static void mark_in_hand(const struct shard *s, const struct queue_job *job)
 {
-	queue_store_in_hand(s->relay->store, s->index, job ? job->message->id : 0);
+	if (s->relay->store)
+		queue_store_in_hand(s->relay->store, s->index, job ? job->message->id : 0);
 }
 
 /* Does what the engine wants until it waits for the network. May free y. */

@@ -36,7 +36,7 @@ void delivery_waits_no_more(struct delivery_state *y)
 
 bool delivery_waits_in_vain(const struct delivery_state *y)
 {
-	return y->queued && y->job == NULL && (y->pub.dest->waiting_count == 0 || core_clock_mono_ms() >= y->plan->good_until_ms);
+	return y->queued && y->job == NULL && y->pub.dest->looked == NULL && (y->pub.dest->waiting_count == 0 || core_clock_mono_ms() >= y->plan->good_until_ms);
 }
 
 /* The tries of the present host's preference that are left, from the present one on. */

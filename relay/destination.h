@@ -42,6 +42,9 @@ struct destination {
 	struct resume_memory resume;
 	unsigned failures;                      /* of the site in a row */
 	int64_t since_ms, held_until_ms;        /* Unix ms; held_until_ms 0: not HELD */
+	/* One that has no mail and is in no map: relay/check_look.c looks at an address by it. Its session says goodbye once it may carry mail, and this is told
+	 * how it ended in place of all that follows for mail. Else NULL. */
+	void (*looked)(struct destination *d, const struct sp_fail *why);
 	struct sp_fail last;                    /* why it is held */
 	bool taken;                             /* its row is ours */
 	bool more;                              /* the store may have messages that are not in memory */

@@ -301,6 +301,10 @@ void destination_session_idle(struct destination *d)
 
 void destination_session_over(struct destination *d, const struct sp_fail *why)
 {
+	if (d->looked) {
+		d->looked(d, why);
+		return;
+	}
 	if (!sp_failed(why) || why->kind == SP_FAIL_SHUTDOWN) {
 		d->failing = d->failing && d->session_count > 0;
 		destination_kick(d);

@@ -24,6 +24,8 @@ struct dnssec {
 	struct core_dns_query *query;
 	struct core_timer *timer;
 	unsigned silent;                /* looks until the same trouble is told again */
+	void (*known)(void *owner);     /* dnssec_when_known(); NULL: nobody waits */
+	void *known_owner;
 };
 
 const char *dnssec_state_str(enum dnssec_state s)
@@ -71,12 +73,21 @@ static bool dane_wanted(const struct config *c)
 
 /* --- what was found --- */
 
+static void tell_known(struct dnssec *d)
+{
+	void (*known)(void *) = d->known;
+	d->known = NULL;
+	if (known)
+		known(d->known_owner);
+}
+
 static void come_back(struct dnssec *d, bool sound)
 {
 	uint32_t random = 0;
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
 		random = 0;                     /* then at the full hour */
 	core_timer_start(d->timer, sound ? EVERY_MS - random % SPREAD_MS : BROKEN_MS);
+	tell_known(d);
 }
 
 static void tell_trouble(struct dnssec *d, const char *what)
@@ -154,6 +165,10 @@ static void ask_next(struct dnssec *d)
 static void on_timer(void *owner)
 {
 	struct dnssec *d = owner;
+	if (d->server_count == 0) {             /* dnssec_when_known(): there is nothing to look for */
+		tell_known(d);
+		return;
+	}
 	d->at = d->validating = 0;
 	d->trouble = CORE_DNS_OK;
 	ask_next(d);
@@ -213,6 +228,14 @@ struct dnssec *dnssec_start(struct relay *r, struct core_loop *l, struct config 
 	d->timer = core_timer_new(l, on_timer, d);
 	open_resolver(d);
 	return d;
+}
+
+void dnssec_when_known(struct dnssec *d, void (*done)(void *owner), void *owner)
+{
+	d->known = done;
+	d->known_owner = owner;
+	if (!d->query)
+		core_timer_start(d->timer, 0);
 }
 
 void dnssec_reload(struct dnssec *d, struct config *c)

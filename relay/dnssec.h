@@ -23,6 +23,8 @@ const char *dnssec_state_str(enum dnssec_state s);
 struct dnssec;
 /* Begins; relay->trust_ad is settled. Never NULL: where no resolver can be set up, that is logged, and DANE is off. */
 struct dnssec *dnssec_start(struct relay *r, struct core_loop *l, struct config *c);
+/* One call of `done` on a later turn, when the first look came to an end, whatever it found: dnssec_state() tells. Silent once it is freed. */
+void dnssec_when_known(struct dnssec *d, void (*done)(void *owner), void *owner);
 void dnssec_reload(struct dnssec *d, struct config *c);         /* asks at once: the operator may just have mended it */
 void dnssec_free(struct dnssec *d);                             /* NULL is fine */
 

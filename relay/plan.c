@@ -138,6 +138,9 @@ static void on_address(void *owner, const struct core_dns_answer *a)
 	q->secure = a->status == CORE_DNS_OK && a->authenticated;
 	q->end = a->cnames > 0 && a->status == CORE_DNS_OK ? sp_arena_strdup(&m->plan->arena, a->name) : NULL;
 	plan_least_ttl(m, a->status == CORE_DNS_OK ? a->ttl_s : PLAN_GOOD_MAX_S);
+	h->addr_found += a->count;
+	h->secure |= q->secure && dnssec_believed(m->shard->relay);
+	h->alias = q->end ? q->end : h->alias;
 	/* Which two of many: a random start, so that load spreads over them. */
 	size_t start = a->count > PLAN_ADDRS_MAX ? shard_random(m->shard) % a->count : 0, before = h->addr_count;
 	for (size_t i = 0; i < a->count && h->addr_count - before < PLAN_ADDRS_MAX; i++)
@@ -237,6 +240,7 @@ static bool is_taken(const struct plan *p, size_t count, const char *host)
 static void take_mx(struct plan_making *m, const struct core_dns_answer *a)
 {
 	struct plan *p = m->plan;
+	p->mx_count = a->count;
 	struct ranked *ranked = sp_alloc_array(a->count, sizeof(*ranked));
 	for (size_t i = 0; i < a->count; i++)
 		ranked[i] = (struct ranked){ &a->records[i], shard_random(m->shard) };
@@ -356,6 +360,23 @@ struct plan_making *plan_make(struct shard *s, const char *destination, bool fre
 		snprintf(m->plan->fail.esc, sizeof(m->plan->fail.esc), "5.1.2");
 	}
 	return m;
+}
+
+struct plan *plan_narrow(const struct plan *p, size_t host, size_t addr)
+{
+	struct plan *n = sp_alloc(sizeof(*n));
+	*n = *p;
+	n->refs = 1;
+	n->arena = SP_ARENA_EMPTY;
+	sts_finding_init(&n->finding);
+	sts_finding_copy(&n->finding, &p->finding);
+	n->hosts = sp_arena_alloc(&n->arena, sizeof(*n->hosts));
+	n->host_count = 1;
+	n->hosts[0] = p->hosts[host];
+	n->hosts[0].addrs[0] = p->hosts[host].addrs[addr];
+	n->hosts[0].addr_count = 1;
+	n->good_until_ms = UINT64_MAX;
+	return n;
 }
 
 void plan_cancel(struct plan_making *m)

@@ -24,6 +24,9 @@ struct plan_host {
 	struct sp_fail fail;            /* failed(): no address that may be used; why */
 	struct sp_addr addrs[2 * PLAN_ADDRS_MAX];
 	size_t addr_count;
+	size_t addr_found;              /* that the DNS has: more than are taken */
+	bool secure;                    /* its addresses are DNSSEC-secure, as a trusted resolver said */
+	const char *alias;              /* where its CNAMEs lead; NULL without any */
 };
 
 struct plan {
@@ -38,6 +41,7 @@ struct plan {
 	struct plan_host *hosts;        /* by preference; random inside one */
 	size_t host_count;
 	struct sp_fail fail;            /* failed(): there is nowhere to go: DNS, null MX, loop to ourselves ...; permanent or not */
+	size_t mx_count;                /* MX records, whatever became of them; 0: none, or not asked for */
 	bool mx_authenticated;          /* the MX answer was DNSSEC-secure, as a trusted resolver said */
 	uint64_t good_until_ms;         /* monotonic: made anew afterwards */
 };
@@ -51,6 +55,8 @@ void plan_cancel(struct plan_making *m);        /* silence; NULL is fine; not af
 bool plan_same_demands(const struct plan *a, const struct plan *b);
 /* May a session that `host` of `then` proved go on under `now`? */
 bool plan_host_agrees(const struct plan *now, const struct plan *then, const struct plan_host *host);
+/* A plan with one address of one host of `p`: for a session that only looks at it (relay/check_look.c). Never old; `p` must outlive it. */
+struct plan *plan_narrow(const struct plan *p, size_t host, size_t addr);
 struct plan *plan_ref(struct plan *p);
 void plan_unref(struct plan *p);                /* NULL is fine */
 

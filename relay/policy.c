@@ -6,7 +6,6 @@
 #include "relay/policy.h"
 
 #include "core/clock.h"
-#include "core/http.h"
 #include "core/log.h"
 #include "sts/cache.h"
 
@@ -41,6 +40,7 @@ struct policy_slot {
 	struct sp_link waits;                   /* of struct policy_wait */
 	struct core_dns_query *query;
 	struct core_http *http;
+	uint64_t asked_ms;                      /* monotonic: when the fetch began */
 	struct core_timer *timer;
 	atomic_uint *place;                     /* where the fetch counts: relay->fetches, relay->slow_fetches, or NULL */
 };
@@ -234,6 +234,8 @@ static void on_put(struct queue_op *op, const struct sp_fail *why)
 
 static void store_entry(struct policy_slot *p)
 {
+	if (p->shard->relay->store == NULL)
+		return;
 	struct cache_op *c = new_cache_op(p);
 	sts_entry_copy(&c->entry, &p->entry);
 	c->op.run = run_put;
@@ -279,6 +281,11 @@ static void on_get(struct queue_op *op, const struct sp_fail *why)
 
 static void load_entry(struct policy_slot *p)
 {
+	if (p->shard->relay->store == NULL) {   /* nothing is cached */
+		p->loaded = true;
+		begin(p);
+		return;
+	}
 	p->state = SLOT_LOADING;
 	struct cache_op *c = new_cache_op(p);
 	c->op.run = run_get;
@@ -292,6 +299,7 @@ static void on_fetched(void *owner, const struct core_http_response *r)
 {
 	struct policy_slot *p = owner;
 	const struct config *c = p->shard->config;
+	const struct policy_tap *tap = p->shard->relay->policy_tap;
 	struct sts_rules rules = { .first_contact_defer = c->sts.first_contact == CONFIG_FIRST_DEFER,
 	                           .refresh_s = (uint32_t)(c->sts.refresh_ms / 1000) };
 	struct sts_fetch fetch = { .fail = r->fail, .status = r->status, .content_type = r->content_type,
@@ -299,6 +307,8 @@ static void on_fetched(void *owner, const struct core_http_response *r)
 	bool changed = false;
 	p->http = NULL;
 	core_timer_stop(p->timer);
+	if (tap)
+		tap->fetched(tap->owner, p->domain, r, core_clock_mono_ms() - p->asked_ms);
 	sts_finding_clear(&p->finding);
 	sts_discover_fetched(&p->entry, p->id, &fetch, &rules, core_clock_wall_s(), shard_random(p->shard), &changed, &p->finding);
 	if (changed)
@@ -330,6 +340,7 @@ static void fetch(struct policy_slot *p)
 		.verify = true, .min_version = CORE_TLS_1_2,
 		.may_connect = may_fetch_from,
 	};
+	p->asked_ms = core_clock_mono_ms();
 	p->http = core_http_start(p->shard->loop, p->shard->dns, p->shard->tls, &ask, on_fetched, p);
 }
 
@@ -346,6 +357,7 @@ static void on_txt(void *owner, const struct core_dns_answer *a)
 {
 	struct policy_slot *p = owner;
 	const struct config *c = p->shard->config;
+	const struct policy_tap *tap = p->shard->relay->policy_tap;
 	int64_t now_s = core_clock_wall_s();
 	p->query = NULL;
 	p->asked_txt = true;
@@ -355,6 +367,8 @@ static void on_txt(void *owner, const struct core_dns_answer *a)
 		core_timer_start(p->timer, TXT_RETRY_MS);
 		return;
 	}
+	if (tap)
+		tap->record(tap->owner, p->domain, a);
 	p->txt_ttl_s = answered ? (uint32_t)sp_min(a->ttl_s, TTL_MAX_S) : TTL_FAILED_S;
 	struct sts_rules rules = { .first_contact_defer = c->sts.first_contact == CONFIG_FIRST_DEFER,
 	                           .refresh_s = (uint32_t)(c->sts.refresh_ms / 1000) };

@@ -3,6 +3,7 @@
 #ifndef RELAY_POLICY_H
 #define RELAY_POLICY_H
 
+#include "core/http.h"
 #include "relay/shard.h"
 #include "sts/discovery.h"
 
@@ -13,6 +14,13 @@ struct policy_wait;             /* opaque: one asker */
 struct policy_wait *policy_find(struct shard *s, const char *domain, bool fresh,
                                 void (*done)(void *owner, const struct sts_finding *f, uint32_t ttl_s), void *owner);
 void policy_cancel(struct policy_wait *w);      /* silence; NULL is fine; not after done */
+
+/* Where look-ups and fetches are told to besides, for `strictpost check`, which shows how a policy was had (relay/check.h). In struct relay. All is lent. */
+struct policy_tap {
+	void (*record)(void *owner, const char *domain, const struct core_dns_answer *a);
+	void (*fetched)(void *owner, const char *domain, const struct core_http_response *r, uint64_t took_ms);
+	void *owner;
+};
 
 /* Background refresh by HTTPS, whatever the TXT record says. */
 void policy_refresh(struct shard *s, const char *domain);

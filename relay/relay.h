@@ -15,7 +15,7 @@ struct shard;
 struct logins;
 
 struct relay {
-	struct queue_store *store;
+	struct queue_store *store;              /* NULL: of a command that only looks (relay/check_world.h): nothing is cached, and nothing is written */
 	struct core_mailbox *main_mailbox;      /* of the main loop */
 	struct shard **shards;
 	unsigned shard_count;
@@ -25,6 +25,7 @@ struct relay {
 	struct logins *logins;                  /* what all shards know of log-ins (relay/login.h) */
 	struct pace *pace;                      /* outbound sessions by address */
 	struct rates *rates;                    /* messages by next hop */
+	const struct policy_tap *policy_tap;    /* relay/policy.h; NULL in a relay that runs */
 	atomic_uint connections;                /* client sessions on all shards */
 	atomic_uint fetches;                    /* policy fetches under way on all shards, but for */
 	atomic_uint slow_fetches;               /* those that take long */

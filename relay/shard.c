@@ -408,16 +408,14 @@ static void run_shard(void *arg)
 	core_loop_run(s->loop);
 }
 
-static int open_all(struct shard *s, struct sp_fail *why)
+static int open_clients(struct shard *s, struct sp_fail *why)
 {
 	const struct config *c = s->config;
 	s->tls = core_tls_client_new(c->tls.ca_file, why);
 	if (s->tls == NULL)
 		return -1;
 	s->dns = core_dns_open(s->loop, c->resolver.servers, (unsigned)c->resolver.timeout_ms, why);
-	if (s->dns == NULL)
-		return -1;
-	return match_listeners(s, why);
+	return s->dns ? 0 : -1;
 }
 
 void shard_discard(struct shard *s)
@@ -436,7 +434,7 @@ void shard_discard(struct shard *s)
 	free(s);
 }
 
-struct shard *shard_start(struct relay *r, unsigned index, struct config *config, struct sp_fail *why)
+static struct shard *make(struct relay *r, unsigned index, struct config *config)
 {
 	struct shard *s = sp_alloc(sizeof(*s));
 	s->relay = r;
@@ -453,12 +451,35 @@ struct shard *shard_start(struct relay *r, unsigned index, struct config *config
 	sp_list_init(&s->policy_lru);
 	sp_map_init(&s->destinations);
 	sp_map_init(&s->policies);
-	if (open_all(s, why) != 0) {
+	return s;
+}
+
+struct shard *shard_start(struct relay *r, unsigned index, struct config *config, struct sp_fail *why)
+{
+	struct shard *s = make(r, index, config);
+	if (open_clients(s, why) != 0 || match_listeners(s, why) != 0) {
 		shard_discard(s);
 		return NULL;
 	}
 	core_timer_start(s->tick, TICK_MS);
 	return s;
+}
+
+struct shard *shard_open_bare(struct relay *r, struct config *config, struct sp_fail *why)
+{
+	struct shard *s = make(r, 0, config);
+	if (open_clients(s, why) == 0)
+		return s;
+	shard_discard(s);
+	return NULL;
+}
+
+void shard_close_bare(struct shard *s)
+{
+	close_all(s);
+	core_loop_run(s->loop);
+	core_loop_free(s->loop);
+	free(s);
 }
 
 void shard_run(struct shard *s)

@@ -39,6 +39,10 @@ struct shard {
 /* Makes one with its listeners open, or NULL with *why; then, when all are made, shard_run() starts its thread. Main thread. */
 struct shard *shard_start(struct relay *r, unsigned index, struct config *config, struct sp_fail *why);
 void shard_run(struct shard *s);
+/* One without a thread, without listeners and without what it does every second, for a command that looks as the relay would (relay/check_world.h): whoever made it
+ * runs its loop. relay->store is NULL. The resolver and the roots are the configuration's. */
+struct shard *shard_open_bare(struct relay *r, struct config *config, struct sp_fail *why);
+void shard_close_bare(struct shard *s);         /* runs its loop until all is closed, frees it */
 void shard_discard(struct shard *s);            /* one that was not run */
 /* Main thread. Stop taking mail, let deliveries in flight finish until `grace_ms` passed. Calling again with less hurries. When done, relay->running goes
  * down by one; when all are done, shard_end() ends the loops: until then each may still hand something to another. */
