@@ -2,7 +2,7 @@
 #include "core/log.h"
 
 #include "core/clock.h"
-#include "core/utf8.h"
+#include "core/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -37,53 +37,26 @@ bool sp_log_enabled(enum sp_log_level level)
 
 /* ---- values ---- */
 
-static void add_escape(struct sp_buf *b, char c, bool json)
-{
-	switch (c) {
-	case '"': sp_buf_adds(b, "\\\""); break;
-	case '\\': sp_buf_adds(b, "\\\\"); break;
-	case '\n': sp_buf_adds(b, "\\n"); break;
-	case '\r': sp_buf_adds(b, "\\r"); break;
-	case '\t': sp_buf_adds(b, "\\t"); break;
-	default: sp_buf_printf(b, json ? "\\u%04x" : "\\x%02x", (unsigned char)c);
-	}
-}
-
-/* What is not ASCII, in JSON: UTF-8 as it is but for the controls U+0080 to U+009F; U+FFFD for each octet that is none. */
-static size_t add_wide(struct sp_buf *b, struct sp_str s)
-{
-	uint32_t code;
-	size_t len = sp_utf8_char(s, &code);
-	if (len == 0)
-		sp_buf_adds(b, "\\ufffd");
-	else if (code < 0xa0)
-		add_escape(b, (char)code, true);
-	else
-		sp_buf_add(b, sp_str_make(s.p, len));
-	return sp_max(len, 1);
-}
-
 static bool is_plain(char c)
 {
 	return sp_is_print(c) && c != '"' && c != '\\';
 }
 
-static void add_escaped(struct sp_buf *b, struct sp_str s, bool json)
+static void add_escaped(struct sp_buf *b, struct sp_str s)
 {
-	while (s.len > 0) {
-		size_t run = 0;
-		while (run < s.len && is_plain(s.p[run]))
-			run++;
-		sp_buf_add(b, sp_str_make(s.p, run));
-		s = sp_str_from(s, run);
-		if (s.len == 0)
-			return;
-		size_t used = 1;
-		if (json && ((unsigned char)s.p[0] & 0x80))
-			used = add_wide(b, s);
-		else
-			add_escape(b, s.p[0], json);
-		s = sp_str_from(s, used);
+	for (size_t i = 0; i < s.len; i++) {
+		switch (s.p[i]) {
+		case '"': sp_buf_adds(b, "\\\""); break;
+		case '\\': sp_buf_adds(b, "\\\\"); break;
+		case '\n': sp_buf_adds(b, "\\n"); break;
+		case '\r': sp_buf_adds(b, "\\r"); break;
+		case '\t': sp_buf_adds(b, "\\t"); break;
+		default:
+			if (sp_is_print(s.p[i]))
+				sp_buf_addc(b, s.p[i]);
+			else
+				sp_buf_printf(b, "\\x%02x", (unsigned char)s.p[i]);
+		}
 	}
 }
 
@@ -103,8 +76,14 @@ static void add_value(struct sp_log *l, struct sp_str value)
 		sp_buf_add(&l->line, value);
 		return;
 	}
-	sp_buf_addc(&l->line, '"');
-	add_escaped(&l->line, shown, l->json);
+	if (l->json) {
+		sp_buf_add_json(&l->line, shown);
+		if (!sp_buf_failed(&l->line))
+			sp_buf_truncate(&l->line, l->line.len - 1);     /* its last quote: ours follows */
+	} else {
+		sp_buf_addc(&l->line, '"');
+		add_escaped(&l->line, shown);
+	}
 	sp_buf_adds(&l->line, cut ? "...\"" : "\"");
 }
 
