@@ -28,6 +28,7 @@ struct queue_filter {
 	const char *destination;        /* its next hop, as struct queue_recipient has it */
 	int64_t before_ms;              /* arrived before this */
 	enum queue_state state;         /* one recipient that fits is in it */
+	uint64_t hold_rule;             /* of one recipient: it is held, by this rule (queue/holds.h) */
 };
 /* Operations concern the recipients that fit, not the others of the same message; a filter that says nothing of recipients means all of them. */
 bool queue_filter_names_recipients(const struct queue_filter *f);

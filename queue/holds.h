@@ -18,7 +18,7 @@ void queue_holds(struct queue_store *s, int64_t now_ms, struct core_mailbox *rep
 /* Copied. Fails (SP_FAIL_STORE, reason "full") with QUEUE_HOLDS_MAX. */
 void queue_holds_add(struct queue_store *s, const struct queue_hold *h, struct core_mailbox *reply_to,
                      void (*done)(void *owner, const struct sp_fail *why), void *owner);
-/* *found: there was one. What it caught stays held (queue_steer with RELEASE lets it go: filter by state HOLD and the rule's own words). */
+/* *found: there was one. What it caught stays held (queue_steer with RELEASE lets it go: filter by hold_rule). */
 void queue_holds_remove(struct queue_store *s, uint64_t id, struct core_mailbox *reply_to,
                         void (*done)(void *owner, bool found, const struct sp_fail *why), void *owner);
 

@@ -22,10 +22,12 @@ struct queue_steer_ask {
 	size_t limit;                   /* messages */
 	int64_t now_ms;
 	int64_t until_ms;               /* HOLD: 0: until RELEASE */
+	uint64_t hold_rule;             /* HOLD: for this rule, which was made after the mail came in; 0: by hand */
 	const char *reason;             /* printable; kept with what is held, "" none */
 };
 struct queue_steered {
 	uint64_t messages, recipients;  /* that changed now */
+	const uint64_t *ids;            /* `messages` of them */
 	uint64_t marked;                /* messages that a shard has: they change when it lets go */
 	const uint64_t *marked_ids;     /* `marked` of them */
 	struct queue_job **jobs;        /* TAKE: the callee's */
