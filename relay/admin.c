@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/httpd.h"
 #include "relay/dnssec.h"
+#include "relay/metrics.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -170,10 +171,10 @@ static json_t *status_value(const struct admin *a, const struct queue_counts *co
 	                      "reason", reason, "shards", (int)r->shard_count, "listen", list_listeners(a->config));
 	json_object_set_new(v, "connections", number(atomic_load(&r->connections)));
 	json_object_set_new(v, "outbound", outbound_value(r));
-	json_object_set_new(v, "accepted", number(atomic_load(&r->accepted)));
-	json_object_set_new(v, "delivered", number(atomic_load(&r->delivered)));
-	json_object_set_new(v, "deferred", number(atomic_load(&r->deferred)));
-	json_object_set_new(v, "bounced", number(atomic_load(&r->bounced)));
+	json_object_set_new(v, "accepted", number(metrics_sum(r->metrics, METRIC_ACCEPTED, 0)));
+	json_object_set_new(v, "delivered", number(metrics_sum(r->metrics, METRIC_RECIPIENTS, METRICS_DELIVERED)));
+	json_object_set_new(v, "deferred", number(metrics_sum(r->metrics, METRIC_RECIPIENTS, METRICS_DEFERRED)));
+	json_object_set_new(v, "bounced", number(metrics_sum_all(r->metrics, METRIC_RECIPIENTS + METRICS_BOUNCED, METRIC_RECIPIENTS + METRICS_EXPIRED)));
 	json_object_set_new(v, "queue", queue_state(counts, why));
 	json_object_set_new(v, "store", store_state(r->store));
 	json_object_set_new(v, "dnssec", dnssec_value(r));

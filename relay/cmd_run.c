@@ -10,6 +10,7 @@
 #include "relay/admin.h"
 #include "relay/login.h"
 #include "relay/dnssec.h"
+#include "relay/metrics.h"
 #include "relay/notify.h"
 #include "relay/report_api.h"
 #include "relay/reread.h"
@@ -234,11 +235,16 @@ static void free_shards(struct run *r, unsigned made)
 	free(r->relay.shards);
 }
 
+static unsigned shard_count(const struct config *c)
+{
+	return c->shards ? (unsigned)c->shards : core_cpu_count();
+}
+
 static int open_shards(struct run *r, struct sp_fail *why)
 {
 	if (probe_listeners(r->config, NULL, why) != 0)
 		return -1;
-	unsigned count = r->config->shards ? (unsigned)r->config->shards : core_cpu_count();
+	unsigned count = shard_count(r->config);
 	r->relay.shards = sp_alloc_array(count, sizeof(*r->relay.shards));
 	for (unsigned i = 0; i < count; i++) {
 		r->relay.shards[i] = shard_start(&r->relay, i, r->config, why);
@@ -292,6 +298,14 @@ static void log_ready(const struct run *r)
 	sp_buf_clear(&at);
 }
 
+static void log_end(const struct metrics *m)
+{
+	uint64_t bounced = metrics_sum(m, METRIC_RECIPIENTS, METRICS_BOUNCED) + metrics_sum(m, METRIC_RECIPIENTS, METRICS_EXPIRED);
+	sp_log_text(SP_LOG_INFO, NULL, "end", "accepted %" PRIu64 ", delivered %" PRIu64 ", deferred %" PRIu64 ", bounced %" PRIu64,
+	            metrics_sum(m, METRIC_ACCEPTED, 0), metrics_sum(m, METRIC_RECIPIENTS, METRICS_DELIVERED),
+	            metrics_sum(m, METRIC_RECIPIENTS, METRICS_DEFERRED), bounced);
+}
+
 static int serve(struct run *r)
 {
 	struct sp_fail why;
@@ -301,6 +315,7 @@ static int serve(struct run *r)
 		return RELAY_EXIT_FAILED;
 	}
 	r->loop = core_loop_new();
+	r->relay.metrics = metrics_new(shard_count(r->config));
 	r->relay.clients = clients_new();
 	r->relay.logins = logins_new();
 	r->relay.pace = pace_new();
@@ -333,6 +348,8 @@ static int serve(struct run *r)
 	pace_free(r->relay.pace);
 	rates_free(r->relay.rates);
 	queue_store_close(r->relay.store);
+	log_end(r->relay.metrics);
+	metrics_free(r->relay.metrics);
 	return status;
 }
 
@@ -354,9 +371,6 @@ int cmd_run(int argc, char **argv)
 	log_warnings(r.config);
 	raise_descriptors(r.config);
 	status = serve(&r);
-	sp_log_text(SP_LOG_INFO, NULL, "end", "accepted %llu, delivered %llu, deferred %llu, bounced %llu",
-	            (unsigned long long)r.relay.accepted, (unsigned long long)r.relay.delivered, (unsigned long long)r.relay.deferred,
-	            (unsigned long long)r.relay.bounced);
 	config_unref(r.config);
 	return status;
 }

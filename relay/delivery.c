@@ -206,6 +206,7 @@ static void on_open(void *owner)
 {
 	struct delivery_state *y = owner;
 	y->opened_ms = core_clock_mono_ms();
+	metrics_time_ms(y->shard->metrics, METRIC_CONNECT, y->opened_ms - y->began_ms);
 	if (y->implicit_tls) {                  /* RFC 8314 3: the engine comes after the handshake */
 		core_conn_deadline(y->conn, HANDSHAKE_MS);
 		delivery_start_tls(y);

@@ -95,12 +95,46 @@ static bool is_conclusion(const struct delivery_state *y, const struct sts_resul
 	return y->plan->policy_domain && !y->concluded && result && !y->host->demand.uncounted && !y->host->unlooked;
 }
 
+/* By what rules the session, in the order of delivery_policy_word(). */
+static enum metrics_policy policy_of(const struct sts_demand *d)
+{
+	static const enum metrics_policy of_mode[] = { [STS_MODE_NONE] = METRICS_STS_NONE, [STS_MODE_TESTING] = METRICS_STS_TESTING,
+	                                               [STS_MODE_ENFORCE] = METRICS_STS_ENFORCE };
+	if (d->origin == STS_ORIGIN_TLSA && d->tlsa)
+		return METRICS_TLSA;
+	if (d->origin == STS_ORIGIN_RULE && d->rule)
+		return METRICS_RULE;
+	if (d->origin == STS_ORIGIN_MAIL)
+		return METRICS_REQUIRETLS;
+	return d->has_policy ? of_mode[d->mode] : METRICS_NO_POLICY;
+}
+
+static void count(const struct delivery_state *y, const struct sts_result *result, const struct delivery_told *told)
+{
+	struct metrics_block *b = y->shard->metrics;
+	if (told->count > 0)
+		metrics_add_result(b, METRIC_SESSIONS, policy_of(&y->host->demand), metrics_result(&result->why));
+	for (size_t i = 0; i < told->count; i++)
+		metrics_add_result(b, METRIC_REPORTED, told->events[i].policy_type, told->events[i].result);
+}
+
+static enum metrics_verdict verdict_of(const char *word)
+{
+	static const char *const words[] = { [METRICS_PROVEN] = "proven", [METRICS_TOLERATED] = "tolerated", [METRICS_REFUSED] = "refused" };
+	for (size_t i = 0; i < SP_COUNT(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return (enum metrics_verdict)i;
+	return METRICS_FAILED;
+}
+
 void delivery_conclude(struct delivery_state *y, const char *word, const struct sp_fail *fault, const struct sts_result *result)
 {
 	struct delivery_told told = { .count = 0 };
+	metrics_add(y->shard->metrics, METRIC_VERDICTS, verdict_of(word), 1);
 	if (is_conclusion(y, result)) {
 		add_events(y, result, &told);
 		y->concluded = true;
+		count(y, result, &told);
 	}
 	for (size_t i = 0; i < told.count; i++)
 		account_add(&y->account, y->shard, &told.events[i]);

@@ -63,7 +63,7 @@ struct delivery_state {
 	struct sp_fail *judged;                 /* what the other address family said of the message in hand, one a recipient; NULL: nothing */
 	struct sp_addr judged_addr;
 	/* times, monotonic ms */
-	uint64_t began_ms, opened_ms, proven_ms, job_ms, idle_since_ms;
+	uint64_t began_ms, opened_ms, handshake_ms, proven_ms, job_ms, idle_since_ms;
 	bool first_job;
 	unsigned messages;
 	uint64_t deadline_ms;                   /* of the whole session */

@@ -58,6 +58,7 @@ void delivery_begin_mail(struct delivery_state *y)
 	queue_store_in_hand(y->shard->relay->store, y->shard->index, m->id);
 	y->job_ms = core_clock_mono_ms();
 	y->first_job = y->messages == 0;
+	metrics_add(y->shard->metrics, METRIC_TRANSACTIONS, y->first_job ? METRICS_NEW : METRICS_REUSED, 1);
 	y->body_at = 0;
 	y->deadline_ms = sp_max(y->deadline_ms, y->job_ms + DELIVERY_SESSION_MS) + sp_body_len(m->body) * MS_AN_OCTET;
 	const struct sp_rcpt_wish *wishes = list_recipients(y, j);
@@ -179,6 +180,7 @@ void delivery_take_result(struct delivery_state *y)
 	core_file_close(y->reader);
 	y->reader = NULL;
 	y->reading = y->wants_body = false;
+	metrics_time_ms(y->shard->metrics, METRIC_ATTEMPT, core_clock_mono_ms() - y->job_ms);
 	if (all_failed_elsewhere(y->job, r)) {
 		return;                         /* stays in hand; the session's own failure tells why */
 	}

@@ -101,6 +101,8 @@ void delivery_on_tls(struct delivery_state *y, const struct sp_fail *fail)
 	}
 	y->shown.encrypted = true;
 	const struct core_tls_peer *peer = core_conn_tls_peer(y->conn);
+	metrics_time_ms(y->shard->metrics, METRIC_HANDSHAKE, core_clock_mono_ms() - y->handshake_ms);
+	metrics_add(y->shard->metrics, METRIC_RESUMED, 0, peer->resumed);
 	if (sts_demand_looks_pkix(demand(y)))
 		verify_pkix(y, peer);
 	if (sts_demand_looks_dane(demand(y)))
@@ -133,6 +135,7 @@ void delivery_start_tls(struct delivery_state *y)
 	};
 	struct sp_fail why;
 	y->shown.starttls_offered = true;
+	y->handshake_ms = core_clock_mono_ms();
 	ask.resume = resume_take(&y->pub.dest->resume, demand(y), &y->addr);
 	int refused = core_conn_start_tls(y->conn, &ask, &why);
 	core_tls_session_unref(ask.resume);
@@ -160,6 +163,12 @@ static bool prove_clear(struct delivery_state *y)
 	return prove(y);
 }
 
+static void count_proof(const struct delivery_state *y)
+{
+	bool verified = y->shown.verified || y->shown.dane_verified;
+	metrics_add(y->shard->metrics, METRIC_PROOF, verified ? METRICS_VERIFIED : y->shown.encrypted ? METRICS_ENCRYPTED : METRICS_CLEAR, 1);
+}
+
 /* RFC 8689 4.2.1: REQUIRETLS must be among what the EHLO under TLS offers. A host that refuses that is told goodbye, as it says. */
 static bool suit(struct delivery_state *y)
 {
@@ -172,6 +181,7 @@ static bool suit(struct delivery_state *y)
 		return false;
 	}
 	y->suits = true;
+	count_proof(y);
 	pace_works(y->shard->relay->pace, &y->addr);
 	return true;
 }

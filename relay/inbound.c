@@ -378,6 +378,7 @@ void inbound_start(struct shard *s, const struct config_listen *listen, struct c
 	sp_list_push_back(&s->inbounds, &in->link);
 	s->inbound_count++;
 	atomic_fetch_add(&s->relay->connections, 1);
+	metrics_add(s->metrics, METRIC_CLIENTS, 0, 1);
 	sp_buf_init(&in->pending, PENDING_MAX);
 	core_conn_adopt(c, &ops, in);
 	core_conn_keep_secret(c, listen->auth != CONFIG_AUTH_NONE);

@@ -134,6 +134,7 @@ static void on_login(void *owner, enum login_answer answer)
 	struct sp_str none = { 0 };
 	in->login = NULL;
 	log_login(in, in->login_name, results[answer]);
+	metrics_add(in->shard->metrics, METRIC_LOGINS, answer == LOGIN_OK ? METRICS_SUCCESS : METRICS_FAILURE, 1);
 	if (answer == LOGIN_OK) {
 		free(in->client.user);
 		in->client.user = in->login_name;

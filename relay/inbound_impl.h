@@ -77,6 +77,7 @@ void inbound_client_login(struct inbound *in);                  /* at LOGIN, XCL
 void inbound_client_xclient(struct inbound *in);
 
 /* inbound_mail.c */
+void inbound_refuse(struct inbound *in, enum metrics_counter counter, const char *reply);       /* a message or a recipient, and counts it */
 void inbound_mail(struct inbound *in);                          /* at MAIL, RCPT, BEGIN, CONTENT of the engine */
 void inbound_rcpt(struct inbound *in);
 void inbound_begin(struct inbound *in);

@@ -18,6 +18,12 @@ static const char *short_of(const struct shard *s)
 	return NULL;
 }
 
+void inbound_refuse(struct inbound *in, enum metrics_counter counter, const char *reply)
+{
+	metrics_add(in->shard->metrics, counter, *reply == '5' ? METRICS_PERMANENT : METRICS_TEMPORARY, 1);
+	smtp_server_refuse(in->engine, reply);
+}
+
 static void log_refused(const struct inbound *in, const char *to, const char *reply)
 {
 	struct sp_log l;
@@ -79,7 +85,7 @@ void inbound_mail(struct inbound *in)
 	in->wish.hold_for_s = (uint32_t)mail->hold_for_s;
 	const char *reply = refuse_mail(in);
 	if (reply) {
-		smtp_server_refuse(in->engine, reply);
+		inbound_refuse(in, METRIC_REFUSED, reply);
 		inbound_forget_transaction(in);
 	} else {
 		smtp_server_accept(in->engine, grant_priority(in));
@@ -116,7 +122,7 @@ void inbound_rcpt(struct inbound *in)
 	const char *reply = in->listen->auth == CONFIG_AUTH_NONE ? "550 5.7.1 Relaying denied: this client is not in listen.allow" :
 	                    "550 5.7.1 Relaying denied: this client is not in listen.allow, and has not logged in";
 	log_refused(in, to->text, reply);
-	smtp_server_refuse(in->engine, reply);
+	inbound_refuse(in, METRIC_RECIPIENTS_REFUSED, reply);
 }
 
 /* --- content --- */
@@ -133,7 +139,7 @@ void inbound_begin(struct inbound *in)
 	const char *reply = short_of(in->shard);
 	if (reply) {
 		inbound_forget_transaction(in);
-		smtp_server_refuse(in->engine, reply);
+		inbound_refuse(in, METRIC_REFUSED, reply);
 		return;
 	}
 	char name[QUEUE_ID_TEXT], literal[SP_ADDR_TEXT];

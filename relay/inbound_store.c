@@ -79,7 +79,7 @@ static void answer(struct inbound *in, const char *reply, bool ok)
 	if (ok)
 		smtp_server_accept(in->engine, reply);
 	else
-		smtp_server_refuse(in->engine, reply);
+		inbound_refuse(in, METRIC_REFUSED, reply);
 	inbound_feed(in, none);
 }
 
@@ -100,7 +100,9 @@ static void on_stored(void *owner, const struct sp_fail *why)
 		if (st->session)
 			answer(st->session, "452 4.3.1 The message could not be stored; try again later", false);
 	} else {
-		atomic_fetch_add_explicit(&s->relay->accepted, 1, memory_order_relaxed);
+		metrics_add(s->metrics, METRIC_ACCEPTED, 0, 1);
+		metrics_add(s->metrics, METRIC_RECIPIENTS_ACCEPTED, 0, st->count);
+		metrics_add(s->metrics, METRIC_RECEIVED_BYTES, 0, st->message->size);
 		log_accepted(st);
 		if (st->message->wish.hold_until_ms == 0)
 			hand_out(st);
@@ -215,7 +217,7 @@ void inbound_store(struct inbound *in)
 	const char *reply = refusal(in);
 	if (reply) {
 		inbound_forget_transaction(in);
-		smtp_server_refuse(in->engine, reply);
+		inbound_refuse(in, METRIC_REFUSED, reply);
 		return;
 	}
 	struct intake *intake = in->intake;

@@ -295,6 +295,16 @@ static void load_entry(struct policy_slot *p)
 
 /* --- the fetch --- */
 
+static void count_fetch(const struct policy_slot *p)
+{
+	struct metrics_block *b = p->shard->metrics;
+	const struct sp_fail *fail = &p->finding.fetch_fail;
+	metrics_add_result(b, METRIC_FETCHES, 0, metrics_result(fail));
+	metrics_time_ms(b, METRIC_FETCH, core_clock_mono_ms() - p->asked_ms);
+	if (sp_failed(fail) && sts_entry_valid(&p->entry, core_clock_wall_s()))
+		metrics_add(b, METRIC_REFRESH_FAILURES, 0, 1);
+}
+
 static void on_fetched(void *owner, const struct core_http_response *r)
 {
 	struct policy_slot *p = owner;
@@ -311,6 +321,7 @@ static void on_fetched(void *owner, const struct core_http_response *r)
 		tap->fetched(tap->owner, p->domain, r, core_clock_mono_ms() - p->asked_ms);
 	sts_finding_clear(&p->finding);
 	sts_discover_fetched(&p->entry, p->id, &fetch, &rules, core_clock_wall_s(), shard_random(p->shard), &changed, &p->finding);
+	count_fetch(p);
 	if (changed)
 		store_entry(p);
 	finish(p);

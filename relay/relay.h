@@ -13,6 +13,7 @@
 
 struct shard;
 struct logins;
+struct metrics;
 
 struct relay {
 	struct queue_store *store;              /* NULL: of a command that only looks (relay/check_world.h): nothing is cached, and nothing is written */
@@ -21,6 +22,7 @@ struct relay {
 	unsigned shard_count;
 	bool trust_ad;                          /* the resolver is one whose AD bit may be believed; whether it says so: */
 	atomic_int dnssec;                      /* enum dnssec_state, as the probe found (relay/dnssec.h) */
+	struct metrics *metrics;                /* what all threads count (relay/metrics.h) */
 	struct clients *clients;                /* client sessions by address */
 	struct logins *logins;                  /* what all shards know of log-ins (relay/login.h) */
 	struct pace *pace;                      /* outbound sessions by address */
@@ -32,8 +34,6 @@ struct relay {
 	atomic_uint unsettled;                  /* shards whose store takes no results: nothing new is delivered while not 0 */
 	atomic_uint running;                    /* shards whose loop has not ended */
 	atomic_bool stopping;
-	/* since start, for the status page */
-	atomic_ullong accepted, delivered, deferred, bounced;
 };
 
 /* Opens the spool with the tables of all rooms. NULL with *why, see queue_store_open(). Main thread. */

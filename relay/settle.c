@@ -281,10 +281,14 @@ static void on_notice(void *owner, struct queue_message *dsn)
 
 /* --- the log --- */
 
-static void count_outcome(struct relay *r, enum outcome o)
+static void count_outcome(const struct settlement *t, const struct outcome_recipient *o)
 {
-	atomic_ullong *counters[] = { [OUTCOME_DELIVERED] = &r->delivered, [OUTCOME_DEFER] = &r->deferred, [OUTCOME_BOUNCE] = &r->bounced };
-	atomic_fetch_add_explicit(counters[o], 1, memory_order_relaxed);
+	static const enum metrics_outcome words[] = { [OUTCOME_DELIVERED] = METRICS_DELIVERED, [OUTCOME_DEFER] = METRICS_DEFERRED, [OUTCOME_BOUNCE] = METRICS_BOUNCED };
+	struct metrics_block *b = t->dest->shard->metrics;
+	metrics_add(b, METRIC_RECIPIENTS, o->expired ? METRICS_EXPIRED : words[o->outcome], 1);
+	int64_t took_ms = core_clock_wall_ms() - t->job->message->arrived_ms;
+	if (o->outcome == OUTCOME_DELIVERED)
+		metrics_time_ms(b, METRIC_DELIVERY, took_ms > 0 ? (uint64_t)took_ms : 0);
 }
 
 static void log_outcome(const struct settlement *t, size_t i, const struct settle_facts *f)
@@ -347,10 +351,14 @@ static struct settlement *new_settlement(struct destination *d, struct queue_job
 
 static void conclude(struct settlement *t, const struct settle_facts *facts)
 {
+	bool went = false;
 	for (size_t i = 0; i < t->job->count; i++) {
-		count_outcome(t->dest->shard->relay, t->outcomes[i].outcome);
+		count_outcome(t, &t->outcomes[i]);
 		log_outcome(t, i, facts);
+		went |= t->outcomes[i].outcome == OUTCOME_DELIVERED;
 	}
+	if (went)
+		metrics_add(t->dest->shard->metrics, METRIC_SENT_BYTES, 0, t->job->message->size);
 	if (send_unprotected(t))
 		write_results(t);
 	else
@@ -429,7 +437,7 @@ bool settle_waiting(struct destination *d, struct queue_job *job, const struct s
 		return true;
 	}
 	for (size_t i = 0; i < job->count; i++) {
-		count_outcome(s->relay, OUTCOME_DEFER);
+		metrics_add(s->metrics, METRIC_RECIPIENTS, METRICS_DEFERRED, 1);
 		log_outcome(t, i, &no_facts);
 	}
 	free_settlement(t);

@@ -168,10 +168,18 @@ static void mind_day(struct shard *s)
 	s->day = today;
 }
 
+static void start_tick(struct shard *s, uint64_t after_ms)
+{
+	s->tick_due_us = core_clock_mono_us() + after_ms * 1000;
+	core_timer_start(s->tick, after_ms);
+}
+
 static void on_tick(void *owner)
 {
 	struct shard *s = owner;
-	core_timer_start(s->tick, TICK_MS);
+	uint64_t now_us = core_clock_mono_us();
+	metrics_time(s->metrics, METRIC_LAG, now_us > s->tick_due_us ? now_us - s->tick_due_us : 0);
+	start_tick(s, TICK_MS);
 	mind_day(s);
 	destination_tick(s);
 	if (!s->stopping)
@@ -337,7 +345,7 @@ static void run_stop(struct core_mail *mail)
 	inbound_stop_all(s, false);
 	destination_stop_all(s);
 	policy_clear(s);                        /* nobody asks any more; what a fetch would store must not come after the end */
-	core_timer_start(s->tick, s->stop_at_ms <= core_clock_mono_ms() ? 0 : TICK_MS / 4);
+	start_tick(s, s->stop_at_ms <= core_clock_mono_ms() ? 0 : TICK_MS / 4);
 	shard_check_finished(s);
 }
 
@@ -439,6 +447,7 @@ static struct shard *make(struct relay *r, unsigned index, struct config *config
 	struct shard *s = sp_alloc(sizeof(*s));
 	s->relay = r;
 	s->index = index;
+	s->metrics = metrics_of_shard(r->metrics, index);
 	s->config = config_ref(config);
 	if (getrandom(&s->random, sizeof(s->random), GRND_NONBLOCK) != (ssize_t)sizeof(s->random))
 		s->random = core_clock_mono_ms() + index;
@@ -461,7 +470,7 @@ struct shard *shard_start(struct relay *r, unsigned index, struct config *config
 		shard_discard(s);
 		return NULL;
 	}
-	core_timer_start(s->tick, TICK_MS);
+	start_tick(s, TICK_MS);
 	return s;
 }
 

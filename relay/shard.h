@@ -7,6 +7,7 @@
 #include "core/dns.h"
 #include "core/mailbox.h"
 #include "core/map.h"
+#include "relay/metrics.h"
 #include "relay/relay.h"
 
 struct shard {
@@ -15,7 +16,9 @@ struct shard {
 	struct core_thread *thread;
 	struct core_loop *loop;
 	struct core_mailbox *mailbox;
+	struct metrics_block *metrics;          /* where it counts */
 	struct core_timer *tick;                /* every second: what needs no timer of its own */
+	uint64_t tick_due_us;                   /* monotonic */
 	struct config *config;                  /* one ref; replaced on reload */
 	struct core_dns *dns;
 	struct core_tls_client *tls;

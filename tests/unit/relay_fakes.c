@@ -368,7 +368,7 @@ static void open_shard(struct world *w)
 {
 	struct shard *s = &w->shard;
 	struct config *config = s->config;
-	*s = (struct shard){ .relay = &w->relay, .config = config, .random = 1 };
+	*s = (struct shard){ .relay = &w->relay, .config = config, .random = 1, .metrics = metrics_of_shard(NULL, 0) };
 	s->loop = core_loop_new();
 	sp_map_init(&s->policies);
 	sp_list_init(&s->policy_lru);
