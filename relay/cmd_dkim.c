@@ -1,6 +1,7 @@
 /* relay/cmd_dkim.c - strictpost dkim keygen|record: a key to sign with, and what is to be published for it in DNS. */
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
+#include "relay/cmd_verb.h"
 
 #include "core/syncfile.h"
 #include "smtp/address.h"
@@ -310,18 +311,23 @@ static int take(struct request *r, const struct cmd_option *own, int (*run)(stru
 	return status;
 }
 
-int cmd_dkim(int argc, char **argv)
+static int cmd_keygen(int argc, char **argv)
 {
 	struct request r = { 0 };
-	const struct cmd_option of_keygen[] = { { "domain", &r.domain }, { "selector", &r.selector }, { "type", &r.type }, { "bits", &r.bits_text },
-	                                        { "out", &r.file }, { NULL, NULL } };
-	const struct cmd_option of_record[] = { { "domain", &r.domain }, { "selector", &r.selector }, { "key", &r.file }, { NULL, NULL } };
-	const char *verb = argc > 1 ? argv[1] : "";
-	if (strcmp(verb, "keygen") == 0)
-		return take(&r, of_keygen, keygen, argc - 1, argv + 1);
-	if (strcmp(verb, "record") == 0)
-		return take(&r, of_record, record, argc - 1, argv + 1);
-	bool asked = strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0;
-	fputs(help, asked ? stdout : stderr);
-	return asked ? RELAY_EXIT_OK : RELAY_EXIT_USAGE;
+	const struct cmd_option own[] = { { "domain", &r.domain }, { "selector", &r.selector }, { "type", &r.type }, { "bits", &r.bits_text },
+	                                  { "out", &r.file }, { 0 } };
+	return take(&r, own, keygen, argc, argv);
+}
+
+static int cmd_record(int argc, char **argv)
+{
+	struct request r = { 0 };
+	const struct cmd_option own[] = { { "domain", &r.domain }, { "selector", &r.selector }, { "key", &r.file }, { 0 } };
+	return take(&r, own, record, argc, argv);
+}
+
+int cmd_dkim(int argc, char **argv)
+{
+	static const struct cmd_verb verbs[] = { { .name = "keygen", .run = cmd_keygen }, { .name = "record", .run = cmd_record } };
+	return cmd_verbs(&(struct cmd_verbs){ .group = "dkim", .help = help, .verbs = verbs, .count = SP_COUNT(verbs) }, argc, argv);
 }

@@ -2,10 +2,10 @@
 #include "relay/cmd_report_ask.h"
 
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 #include "rpt/event.h"
 #include "smtp/address.h"
 
-#include <getopt.h>
 #include <stdio.h>
 
 json_int_t report_number(const json_t *v, const char *name)
@@ -54,45 +54,27 @@ static bool check(struct report_options *o)
 	return o->domain != NULL;
 }
 
-static void take(struct report_options *o, int c)
-{
-	switch (c) {
-	case 'c': o->config = optarg; break;
-	case 'd': o->day = optarg; break;
-	case 'm': o->domain = optarg; break;
-	case 's': o->state = optarg; break;
-	case 'r': o->remove = optarg; break;
-	case 'a': o->again = true; break;
-	case 'n': o->dry = true; break;
-	case 'j': o->json = true; break;
-	default: break;
-	}
-}
-
 bool report_options(int argc, char **argv, const char *help, const char *takes, struct report_options *out, int *status)
 {
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "day", required_argument, NULL, 'd' }, { "domain", required_argument, NULL, 'm' },
-		{ "state", required_argument, NULL, 's' }, { "remove", required_argument, NULL, 'r' }, { "again", no_argument, NULL, 'a' },
-		{ "dry-run", no_argument, NULL, 'n' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 }
+	*out = (struct report_options){ 0 };
+	const struct { char letter; struct cmd_option option; } known[] = {
+		{ 'd', { "day", &out->day, NULL, NULL } },           { 'm', { "domain", &out->domain, NULL, NULL } },
+		{ 's', { "state", &out->state, NULL, NULL } },       { 'r', { "remove", &out->remove, NULL, NULL } },
+		{ 'a', { "again", NULL, &out->again, NULL } },       { 'n', { "dry-run", NULL, &out->dry, NULL } },
 	};
-	*out = (struct report_options){ .config = cmd_config_default() };
-	bool wrong = false;
-	int c;
-	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (c == 'h') {
-			fputs(help, stdout);
-			*status = RELAY_EXIT_OK;
-			return false;
-		}
-		wrong = wrong || c == '?' || (c != 'c' && strchr(takes, c) == NULL);
-		take(out, c);
-	}
-	*status = RELAY_EXIT_USAGE;
-	if (wrong)
-		fputs(help, stderr);
-	else if (check(out))
+	struct cmd_option own[SP_COUNT(known) + 1] = { 0 };
+	struct cmd_options shared;
+	size_t n = 0;
+	for (size_t i = 0; i < SP_COUNT(known); i++)
+		if (strchr(takes, known[i].letter))
+			own[n++] = known[i].option;
+	if (!cmd_options_with(argc, argv, help, strchr(takes, 'j') != NULL, own, &shared, status))
+		return false;
+	out->config = shared.config;
+	out->json = shared.json;
+	if (check(out))
 		return true;
+	*status = RELAY_EXIT_USAGE;
 	sp_arena_clear(&out->arena);
 	return false;
 }

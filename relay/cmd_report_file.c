@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,10 +171,8 @@ int cmd_report_read(int argc, char **argv)
 	int status;
 	if (!cmd_options(argc, argv, read_help, true, &o, &status))
 		return status;
-	if (optind == argc) {
-		fputs(read_help, stderr);
-		return RELAY_EXIT_USAGE;
-	}
+	if (!cmd_arguments(argc, argv, 1, INT_MAX, &status))
+		return status;
 	struct reading r = { .json = o.json, .titles = argc - optind > 1 };
 	bool readable = true;
 	for (int i = optind; i < argc; i++) {

@@ -1,5 +1,6 @@
 /* relay/cmd_report_list.c - strictpost report list, show and suppressions: what will be or was reported, and whom mailed reports do not go to. */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 #include "relay/cmd_report.h"
 #include "relay/cmd_report_ask.h"
 #include "relay/query.h"
@@ -120,9 +121,8 @@ int cmd_report_list(int argc, char **argv)
 	int status;
 	if (!report_options(argc, argv, list_help, "dmsj", &o, &status))
 		return status;
-	if (optind < argc)
-		fputs(list_help, stderr);
-	status = optind < argc ? RELAY_EXIT_USAGE : with_client("report list", &o, list, NULL);
+	if (cmd_arguments(argc, argv, 0, 0, &status))
+		status = with_client("report list", &o, list, NULL);
 	sp_arena_clear(&o.arena);
 	return status;
 }
@@ -168,14 +168,10 @@ int cmd_report_show(int argc, char **argv)
 	int status;
 	if (!report_options(argc, argv, show_help, "dj", &o, &status))
 		return status;
-	status = RELAY_EXIT_USAGE;
-	const char *domain = NULL;
-	if (optind + 1 == argc)
-		domain = report_domain(argv[optind], &o.arena);
-	else
-		fputs(show_help, stderr);
-	if (domain)
-		status = with_client("report show", &o, show, domain);
+	if (cmd_arguments(argc, argv, 1, 1, &status)) {
+		const char *domain = report_domain(argv[optind], &o.arena);
+		status = domain ? with_client("report show", &o, show, domain) : RELAY_EXIT_USAGE;
+	}
 	sp_arena_clear(&o.arena);
 	return status;
 }
@@ -234,9 +230,8 @@ int cmd_report_suppressions(int argc, char **argv)
 	int status;
 	if (!report_options(argc, argv, suppressions_help, "rj", &o, &status))
 		return status;
-	if (optind < argc)
-		fputs(suppressions_help, stderr);
-	status = optind < argc ? RELAY_EXIT_USAGE : with_client("report suppressions", &o, suppressions, NULL);
+	if (cmd_arguments(argc, argv, 0, 0, &status))
+		status = with_client("report suppressions", &o, suppressions, NULL);
 	sp_arena_clear(&o.arena);
 	return status;
 }

@@ -1,10 +1,10 @@
 /* relay/cmd_report_send.c - strictpost report send: begins a run and follows it. Everything it knows it has from relay/report_api.h. */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 #include "relay/cmd_report.h"
 #include "relay/cmd_report_ask.h"
 #include "relay/query.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -205,9 +205,8 @@ int cmd_report_send(int argc, char **argv)
 	int status;
 	if (!report_options(argc, argv, help, "dmanj", &o, &status))
 		return status;
-	if (optind < argc)
-		fputs(help, stderr);
-	status = optind < argc ? RELAY_EXIT_USAGE : send_reports(&o);
+	if (cmd_arguments(argc, argv, 0, 0, &status))
+		status = send_reports(&o);
 	sp_arena_clear(&o.arena);
 	return status;
 }

@@ -17,7 +17,6 @@
 #include "relay/scheduler.h"
 #include "relay/shard.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -359,10 +358,8 @@ int cmd_run(int argc, char **argv)
 	int status;
 	if (!cmd_options(argc, argv, help, false, &o, &status))
 		return status;
-	if (optind < argc) {
-		fputs(help, stderr);
-		return RELAY_EXIT_USAGE;
-	}
+	if (!cmd_arguments(argc, argv, 0, 0, &status))
+		return status;
 	struct run r = { .path = o.config };
 	r.config = load(r.path);
 	if (r.config == NULL)

@@ -1,6 +1,7 @@
 /* relay/cmd_user.c - strictpost user add|remove|list|passwd|senders|check: the users file (relay/users.h). */
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
+#include "relay/cmd_verb.h"
 
 #include "core/password.h"
 #include "relay/ask_password.h"
@@ -270,12 +271,17 @@ static int find_file(struct request *r, const char *config)
 	return RELAY_EXIT_CONFIG;
 }
 
-static int run(const struct verb *v, int argc, char **argv)
+static int run(int argc, char **argv)
 {
+	const struct verb *v = verbs;
+	while (strcmp(argv[0], v->name) != 0)
+		v++;
 	struct request r = { 0 };
 	struct cmd_options o;
 	int status;
-	const struct cmd_option own[] = { { "senders", &r.senders, NULL }, { "file", &r.file, NULL }, { "generate", NULL, &r.generate }, { NULL, NULL, NULL } };
+	const struct cmd_option own[] = {
+		{ "senders", &r.senders, NULL, NULL }, { "file", &r.file, NULL, NULL }, { "generate", NULL, &r.generate, NULL }, { 0 },
+	};
 	if (!cmd_options_with(argc, argv, help, true, own, &o, &status))
 		return status;
 	r.json = o.json;
@@ -290,11 +296,9 @@ static int run(const struct verb *v, int argc, char **argv)
 
 int cmd_user(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "";
-	for (size_t i = 0; i < SP_COUNT(verbs); i++)
-		if (strcmp(name, verbs[i].name) == 0)
-			return run(&verbs[i], argc - 1, argv + 1);
-	bool asked = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
-	fputs(help, asked ? stdout : stderr);
-	return asked ? RELAY_EXIT_OK : RELAY_EXIT_USAGE;
+	static const struct cmd_verb names[] = {
+		{ .name = "add", .run = run },     { .name = "remove", .run = run }, { .name = "passwd", .run = run },
+		{ .name = "senders", .run = run }, { .name = "list", .run = run },   { .name = "check", .run = run },
+	};
+	return cmd_verbs(&(struct cmd_verbs){ .group = "user", .help = help, .verbs = names, .count = SP_COUNT(names) }, argc, argv);
 }

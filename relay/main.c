@@ -1,5 +1,6 @@
 /* relay/main.c - the program: finds the subcommand and hands over. */
 #include "relay/cmd.h"
+#include "relay/cmd_verb.h"
 
 #include "core/base.h"
 
@@ -8,18 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-	const char *name, *what;
-	int (*run)(int argc, char **argv);
-} commands[] = {
-	{ "run",         "run the relay in the foreground",                        cmd_run },
-	{ "config",      "check a configuration file, or print it with defaults",  cmd_config },
-	{ "policy",      "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
-	{ "report",      "send TLS reports (RFC 8460); show, read and check them", cmd_report },
-	{ "dkim",        "make a key that signs mail and reports, print its DNS record", cmd_dkim },
-	{ "user",        "who may log in, with which password, and send as whom",  cmd_user },
-	{ "status",      "what the running relay has done and has",                cmd_status },
-	{ "healthcheck", "is the running relay well? for containers",              cmd_healthcheck },
+static const struct cmd_verb commands[] = {
+	{ "run",         NULL, "run the relay in the foreground",                        cmd_run },
+	{ "config",      NULL, "check a configuration file, or print it with defaults",  cmd_config },
+	{ "policy",      NULL, "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
+	{ "report",      NULL, "send TLS reports (RFC 8460); show, read and check them", cmd_report },
+	{ "dkim",        NULL, "make a key that signs mail and reports, print its DNS record", cmd_dkim },
+	{ "user",        NULL, "who may log in, with which password, and send as whom",  cmd_user },
+	{ "status",      NULL, "what the running relay has done and has",                cmd_status },
+	{ "healthcheck", NULL, "is the running relay well? for containers",              cmd_healthcheck },
 };
 
 const char *cmd_config_default(void)
@@ -28,35 +26,21 @@ const char *cmd_config_default(void)
 	return env && *env ? env : "/etc/strictpost/strictpost.yaml";
 }
 
-static void usage(FILE *to)
-{
-	fputs("strictpost " STRICTPOST_VERSION " - an outbound SMTP relay that never downgrades\n\n"
-	      "usage: strictpost COMMAND [ARGUMENTS]\n\n", to);
-	for (size_t i = 0; i < SP_COUNT(commands); i++)
-		fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].what);
-	fputs("\nstrictpost COMMAND --help tells more. The configuration is --config FILE, else $STRICTPOST_CONFIG,\n"
-	      "else /etc/strictpost/strictpost.yaml.\n", to);
-}
-
 static int run(int argc, char **argv)
 {
-	if (argc < 2) {
-		usage(stderr);
-		return RELAY_EXIT_USAGE;
-	}
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+	static const struct cmd_verbs program = {
+		.group = "",
+		.head = "strictpost " STRICTPOST_VERSION " - an outbound SMTP relay that never downgrades\n\nusage: strictpost COMMAND [ARGUMENTS]\n\n",
+		.verbs = commands,
+		.count = SP_COUNT(commands),
+		.foot = "\nstrictpost COMMAND --help tells more. The configuration is --config FILE, else $STRICTPOST_CONFIG,\n"
+		        "else /etc/strictpost/strictpost.yaml.\n",
+	};
+	if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
 		puts("strictpost " STRICTPOST_VERSION);
 		return RELAY_EXIT_OK;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-		usage(stdout);
-		return RELAY_EXIT_OK;
-	}
-	for (size_t i = 0; i < SP_COUNT(commands); i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	fprintf(stderr, "strictpost: there is no command '%s'; see strictpost --help\n", argv[1]);
-	return RELAY_EXIT_USAGE;
+	return cmd_verbs(&program, argc, argv);
 }
 
 int main(int argc, char **argv)

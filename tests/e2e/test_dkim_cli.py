@@ -185,17 +185,17 @@ def test_no_password_is_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, says", [
-    ([], "usage:"), (["nothing"], "usage:"), (["keygen"], "--domain"), (["keygen", "--domain", "example.com"], "--selector"),
+    ([], "usage:"), (["nothing"], "there is no verb"), (["keygen"], "--domain"), (["keygen", "--domain", "example.com"], "--selector"),
     (["keygen", "--selector", "s1"], "--domain"), (["keygen", *HOUSE, "--type", "dsa"], "not dsa"), (["keygen", *HOUSE, "--bits", "512"], "not 512"),
     (["keygen", *HOUSE, "--bits", "8192"], "not 8192"), (["keygen", *HOUSE, "--bits", "x"], "not x"),
     (["keygen", *HOUSE, "--type", "ed25519", "--bits", "2048"], "--bits is for RSA"), (["keygen", *HOUSE, "more"], "one argument too many: more"),
-    (["keygen", *HOUSE, "--key", "x"], "usage:"), (["keygen", "--domain", "a..b", "--selector", "s1"], "--domain is no domain"),
+    (["keygen", *HOUSE, "--key", "x"], "no option '--key'"), (["keygen", "--domain", "a..b", "--selector", "s1"], "--domain is no domain"),
     (["keygen", "--domain", "example.com", "--selector", "../x"], "--selector is no part"),
     (["keygen", "--domain", "example.com", "--selector", "a_b"], "--selector is made of"),         # as the configuration has it
     (["keygen", "--domain", "a_b.example", "--selector", "s1"], "--domain is a domain such as"),
     (["keygen", "--domain", "localhost", "--selector", "s1"], "--domain is a domain such as"),
     (["keygen", "--domain", "example.com", "--selector", "x" * 64], "--selector is no part"),
-    (["record", *HOUSE], "--key"), (["record", "--key", "x"], "--domain"), (["record", *HOUSE, "--out", "x"], "usage:")])
+    (["record", *HOUSE], "--key"), (["record", "--key", "x"], "--domain"), (["record", *HOUSE, "--out", "x"], "no option '--out'")])
 def test_wrong_usage(tmp_path, arguments, says):
     status, out, err = run(*arguments, cwd=tmp_path)
     assert (status, out) == (2, "") and says in err

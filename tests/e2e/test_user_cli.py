@@ -145,7 +145,7 @@ FAULTS = {
     "no senders": (["senders", "ann", ""], "", 2, "say who the user may send as"),
     "a line end in the senders": (["senders", "ann", "*\nroot:x:*"], "", 2, "neither control characters"),
     "an option of another": (["remove", "ann", "--generate"], "", 2, "this option is not for remove"),
-    "no such verb": (["make", "ann"], "", 2, "usage: "),
+    "no such verb": (["make", "ann"], "", 2, "there is no verb 'make'"),
 }
 
 
