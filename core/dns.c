@@ -8,6 +8,7 @@
 #include "core/dnschan.h"
 #include "core/list.h"
 #include "core/map.h"
+#include "core/metric.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -23,6 +24,9 @@ struct server {
 	uint64_t silent_until_ms;       /* monotonic; 0: it answers */
 };
 
+static const enum core_dns_type timed[] = { CORE_DNS_A, CORE_DNS_AAAA, CORE_DNS_MX, CORE_DNS_TXT, CORE_DNS_TLSA, CORE_DNS_CNAME };
+#define TIMED SP_COUNT(timed)
+
 struct core_dns {
 	struct server servers[CORE_DNS_SERVERS_MAX];
 	size_t server_count;
@@ -30,6 +34,7 @@ struct core_dns {
 	struct sp_link finished;        /* lookups whose waiters are to be told */
 	struct core_timer *deliver;     /* tells them, on a later turn */
 	bool delivering, closed;
+	struct core_histogram times[TIMED];     /* in the order of timed[] */
 };
 
 struct lookup {
@@ -41,6 +46,7 @@ struct lookup {
 	const char *name;               /* inside key */
 	enum core_dns_type type;
 	bool ended;
+	uint64_t began_us;              /* monotonic; 0: it was not asked */
 	uint8_t plan[2 * CORE_DNS_SERVERS_MAX];  /* server numbers, in the order to ask them */
 	size_t plan_len, plan_at;
 	unsigned told;                  /* bit set: servers that answered, and so are not asked again */
@@ -108,9 +114,17 @@ static void on_deliver(void *owner)
 		free_dns(d);
 }
 
+static void take_time(const struct lookup *k)
+{
+	for (size_t i = 0; i < TIMED && k->began_us > 0; i++)
+		if (timed[i] == k->type)
+			core_histogram_add(&k->dns->times[i], CORE_HISTOGRAM_LATENCY, core_clock_mono_us() - k->began_us);
+}
+
 static void end(struct lookup *k)
 {
 	struct core_dns *d = k->dns;
+	take_time(k);
 	sp_map_remove(&d->asked, &k->node);
 	k->ended = true;
 	sp_list_push_back(&d->finished, &k->link);
@@ -200,6 +214,7 @@ static struct lookup *new_lookup(struct core_dns *d, const char *key, enum core_
 	sp_list_init(&k->waiters);
 	sp_map_insert(&d->asked, &k->node, sp_str_of(k->key));
 	if (name_is_ok) {
+		k->began_us = core_clock_mono_us();
 		make_plan(k);
 		ask_next(k);
 	} else {
@@ -317,6 +332,13 @@ void core_dns_close(struct core_dns *d)
 	close_channels(d);
 	if (!d->delivering)                             /* else on_deliver() sees it on its way out */
 		free_dns(d);
+}
+
+void core_dns_times(const struct core_dns *d, enum core_dns_type type, struct core_histogram_sum *into)
+{
+	for (size_t i = 0; i < TIMED; i++)
+		if (timed[i] == type)
+			core_histogram_sum(&d->times[i], into);
 }
 
 size_t core_dns_servers(const struct core_dns *d, struct sp_addr out[CORE_DNS_SERVERS_MAX])

@@ -7,6 +7,7 @@
 #include "core/dnsmsg.h"
 #include "core/fail.h"
 #include "core/loop.h"
+#include "core/metric.h"
 
 #define CORE_DNS_SERVERS_MAX 8
 struct core_dns;                /* opaque */
@@ -26,6 +27,9 @@ void core_dns_close(struct core_dns *d);
 struct core_dns_query *core_dns_lookup(struct core_dns *d, const char *name, enum core_dns_type type,
                                        void (*done)(void *owner, const struct core_dns_answer *answer), void *owner);
 void core_dns_cancel(struct core_dns_query *q);         /* silence from then on; NULL is fine; not after done */
+
+/* How long answered and failed look-ups of `type` took, LATENCY in us: adds to *into. Nothing for a type that is not counted. Any thread, while it is open. */
+void core_dns_times(const struct core_dns *d, enum core_dns_type type, struct core_histogram_sum *into);
 
 /* The addresses of the servers in use; how many, at most CORE_DNS_SERVERS_MAX. */
 size_t core_dns_servers(const struct core_dns *d, struct sp_addr out[CORE_DNS_SERVERS_MAX]);

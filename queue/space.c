@@ -18,6 +18,17 @@ bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets)
 	return fs->f_favail == 0 || fs->f_favail >= KEEP_INODES;        /* 0: some file systems do not count them */
 }
 
+void queue_space_of(const char *folder, uint64_t *available, uint64_t *total)
+{
+	struct statvfs fs;
+	*available = *total = 0;
+	if (statvfs(folder, &fs) != 0)
+		return;
+	uint64_t unit = fs.f_frsize ? fs.f_frsize : fs.f_bsize;
+	*available = (uint64_t)fs.f_bavail * unit;
+	*total = (uint64_t)fs.f_blocks * unit;
+}
+
 uint64_t queue_space_used(const char *file)
 {
 	struct stat st;

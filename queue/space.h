@@ -14,6 +14,9 @@ bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets);
 /* Also true when the file system cannot be asked: then a failed write will tell. `log` is the path of the log; NULL: as if it were empty. */
 bool queue_space_ok(const char *folder, const char *log);
 
+/* Octets of the file system: that we may still use, and in all; 0 when it cannot be asked. */
+void queue_space_of(const char *folder, uint64_t *available, uint64_t *total);
+
 uint64_t queue_space_used(const char *file);      /* octets; 0 when there is none */
 
 #endif

@@ -42,6 +42,7 @@ struct queue_store {
 	uint64_t id_end;                        /* of this run */
 	atomic_uint trouble;                    /* bits of enum trouble; none: mail is accepted */
 	_Atomic uint64_t commits, ops, largest_batch;
+	struct core_histogram times, sizes;     /* of batches */
 	/* the store thread's */
 	struct core_db *db;                     /* NULL while it could not be opened again */
 	uint64_t reopen_after_ms, empty_after_ms;
@@ -85,6 +86,16 @@ void queue_store_stats(const struct queue_store *s, struct queue_store_stats *ou
 	out->commits = atomic_load_explicit(&s->commits, memory_order_relaxed);
 	out->ops = atomic_load_explicit(&s->ops, memory_order_relaxed);
 	out->largest_batch = atomic_load_explicit(&s->largest_batch, memory_order_relaxed);
+	out->times = out->sizes = (struct core_histogram_sum){ 0 };
+	core_histogram_sum(&s->times, &out->times);
+	core_histogram_sum(&s->sizes, &out->sizes);
+}
+
+void queue_store_room(const struct queue_store *s, struct queue_store_room *out)
+{
+	queue_space_of(s->dir, &out->available, &out->total);
+	out->database = queue_space_used(s->db_path);
+	out->log = queue_space_used(s->log_path);
 }
 
 static void run_done(struct core_mail *m)
@@ -256,8 +267,12 @@ static void finish_op(struct queue_store *s, struct queue_op *op)
 		op->done(op, &op->fail);
 }
 
-static void count(struct queue_store *s, const struct queue_batch *b)
+static void count(struct queue_store *s, const struct queue_batch *b, uint64_t took_us)
 {
+	if (b->commits > 0) {
+		core_histogram_add(&s->times, CORE_HISTOGRAM_SHORT, took_us);
+		core_histogram_add(&s->sizes, CORE_HISTOGRAM_COUNT, b->resolved);
+	}
 	atomic_fetch_add_explicit(&s->commits, b->commits, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->ops, b->resolved, memory_order_relaxed);
 	if (b->resolved > atomic_load_explicit(&s->largest_batch, memory_order_relaxed))
@@ -284,9 +299,10 @@ static void run_batch(struct queue_store *s)
 		} else {
 			queue_batch_run(s->db, b);
 		}
+		uint64_t took_us = core_clock_mono_us() - began_us;
 		if (b->commits > 0)
-			queue_gather_learn(&s->gather, count_accepts(b), core_clock_mono_us() - began_us);
-		count(s, b);
+			queue_gather_learn(&s->gather, count_accepts(b), took_us);
+		count(s, b, took_us);
 		if (b->unwritable)
 			set_unwritable(s, true);
 		if (b->full)

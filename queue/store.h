@@ -6,6 +6,7 @@
 
 #include "core/db.h"
 #include "core/mailbox.h"
+#include "core/metric.h"
 
 struct queue_store;
 
@@ -62,7 +63,13 @@ bool queue_store_accepting(const struct queue_store *s);
  * A message that was in hand in three crashes is quarantined: it stays, is not tried, and an error names it. Any thread. */
 void queue_store_in_hand(struct queue_store *s, unsigned shard, uint64_t id);
 
-struct queue_store_stats { uint64_t commits, ops, largest_batch; };     /* commits: transactions, of which those that only read cost no sync */
+struct queue_store_stats {
+	uint64_t commits, ops, largest_batch;           /* commits: transactions, of which those that only read cost no sync */
+	struct core_histogram_sum times, sizes;         /* of batches, SHORT in us and COUNT: how long one took to the end of its commit, how many operations it had */
+};
 void queue_store_stats(const struct queue_store *s, struct queue_store_stats *out);     /* any thread */
+/* Octets: of the file system that the spool is on, what we may still use and in all; of the database and of its log. 0: not known. Any thread. */
+struct queue_store_room { uint64_t available, total, database, log; };
+void queue_store_room(const struct queue_store *s, struct queue_store_room *out);
 
 #endif

@@ -325,6 +325,24 @@ static enum core_db_status end_suppressions(struct core_db *db, int64_t now_s)
 	return core_stmt_run(s);
 }
 
+enum core_db_status rpt_outbox_states(struct core_db *db, int64_t now_s, struct rpt_outbox_counts *out)
+{
+	struct core_stmt *s = core_db_stmt(db, "SELECT state, CASE WHEN due <= ?1 THEN 1 ELSE 0 END, count(*) FROM rpt_report GROUP BY 1, 2");
+	core_stmt_int(s, 1, now_s);
+	enum core_db_status status;
+	*out = (struct rpt_outbox_counts){ 0 };
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
+		enum rpt_state state;
+		uint64_t count = (uint64_t)core_stmt_col_int(s, 2);
+		if (!rpt_state_parse(core_stmt_col_text(s, 0), &state))
+			continue;
+		out->states[state] += count;
+		if (state == RPT_STATE_OPEN && core_stmt_col_int(s, 1))
+			out->due += count;
+	}
+	return status;
+}
+
 /* The clock was ahead, and went back: what rests until that time comes is due now, and has 24 h. */
 static enum core_db_status wake_reports(struct core_db *db, int64_t now_s)
 {

@@ -61,6 +61,9 @@ SP_NODISCARD enum core_db_status rpt_outbox_list(struct core_db *db, const struc
 /* Up to `limit` rows that are due: those never tried first, so that endpoints that hang delay each other and nobody else; then the longest due first. */
 SP_NODISCARD enum core_db_status rpt_outbox_due(struct core_db *db, const struct rpt_filter *filter, size_t limit, struct sp_arena *arena,
                                                 const struct rpt_report **out, size_t *count);
+/* For gauges; looks at every row: not more often than every some seconds. How many there are in each state, and how many of the open ones are due. */
+struct rpt_outbox_counts { uint64_t states[RPT_STATE_NO_RECORD + 1], due; };
+SP_NODISCARD enum core_db_status rpt_outbox_states(struct core_db *db, int64_t now_s, struct rpt_outbox_counts *out);
 /* How many rows a filter selects, for progress. */
 SP_NODISCARD enum core_db_status rpt_outbox_count(struct core_db *db, const struct rpt_filter *filter, uint64_t *out);
 

@@ -142,6 +142,37 @@ enum core_db_status sts_cache_due(struct core_db *db, int64_t now_s, size_t limi
 	return status;
 }
 
+/* The text of a policy begins with its version and mode (sts_policy_print). */
+static enum sts_mode mode_of(struct sp_str head)
+{
+	static const char begin[] = "version: STSv1\nmode: ";
+	if (!sp_take_prefix(&head, SP_STR(begin)))
+		return STS_MODE_NONE;
+	return sp_str_starts(head, SP_STR("enforce")) ? STS_MODE_ENFORCE : sp_str_starts(head, SP_STR("testing")) ? STS_MODE_TESTING : STS_MODE_NONE;
+}
+
+enum core_db_status sts_cache_count(struct core_db *db, int64_t now_s, struct sts_cache_counts *out)
+{
+	struct core_stmt *s = core_db_stmt(db,
+		"SELECT substr(policy, 1, 28), CASE WHEN expires_s > ?1 THEN 1 ELSE 0 END, CASE WHEN failures > 0 THEN 1 ELSE 0 END,"
+		" count(*), min(expires_s) FROM sts_policy WHERE policy <> '' GROUP BY 1, 2, 3");
+	core_stmt_int(s, 1, now_s);
+	enum core_db_status status;
+	*out = (struct sts_cache_counts){ 0 };
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
+		enum sts_mode mode = mode_of(core_stmt_col_text(s, 0));
+		bool valid = core_stmt_col_int(s, 1) != 0, fails = core_stmt_col_int(s, 2) != 0;
+		uint64_t count = (uint64_t)core_stmt_col_int(s, 3);
+		int64_t expires_s = core_stmt_col_int(s, 4);
+		*(valid ? &out->valid[mode] : &out->expired[mode]) += count;
+		if (!valid || !fails || mode == STS_MODE_NONE)
+			continue;
+		out->failing += count;
+		out->lapses_s = out->lapses_s == 0 || expires_s < out->lapses_s ? expires_s : out->lapses_s;
+	}
+	return status;
+}
+
 enum core_db_status sts_cache_sweep(struct core_db *db, int64_t now_s)
 {
 	struct core_stmt *s = core_db_stmt(db,

@@ -18,6 +18,13 @@ SP_NODISCARD enum core_db_status sts_cache_put(struct core_db *db, const char *d
  * back; the longest due first; strings live in `arena`. An expired policy is fetched when mail asks for it. */
 SP_NODISCARD enum core_db_status sts_cache_due(struct core_db *db, int64_t now_s, size_t limit, struct sp_arena *arena,
                                                const char **domains, size_t *count);
+/* For gauges; looks at every row: not more often than every some seconds. */
+struct sts_cache_counts {
+	uint64_t valid[STS_MODE_ENFORCE + 1], expired[STS_MODE_ENFORCE + 1];    /* policies by enum sts_mode */
+	uint64_t failing;               /* valid, not `none`, and the last fetch failed */
+	int64_t lapses_s;               /* of those the first to expire; 0: there is none */
+};
+SP_NODISCARD enum core_db_status sts_cache_count(struct core_db *db, int64_t now_s, struct sts_cache_counts *out);
 /* Deletes what expired more than a week ago and was not tried since. Not by `now_s` alone: a clock that jumped ahead would empty the table; the latest
  * successful fetch must be as far ahead. */
 SP_NODISCARD enum core_db_status sts_cache_sweep(struct core_db *db, int64_t now_s);

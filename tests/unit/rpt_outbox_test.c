@@ -130,6 +130,21 @@ static void test_row_is_made_once(void **state SP_UNUSED)
 	assert_int_equal(r->successes, 0);
 }
 
+static void test_states_are_counted(void **state SP_UNUSED)
+{
+	struct rpt_outbox_counts n;
+	need(DAY, "a.test", DUE);
+	need(DAY, "b.test", DUE + 1);
+	need(DAY, "c.test", DUE);
+	begin();
+	attempted(RPT_STATE_DELIVERED, 0);
+	OK(rpt_outbox_states(db, DUE, &n));
+	assert_int_equal(n.states[RPT_STATE_OPEN], 2);
+	assert_int_equal(n.due, 1);
+	assert_int_equal(n.states[RPT_STATE_DELIVERED], 1);
+	assert_int_equal(n.states[RPT_STATE_FAILED], 0);
+}
+
 /* RFC 8460 4.4: one id a report, and 5.5: 24 hours, from the first attempt on. */
 static void test_begin_keeps_the_first_id_and_time(void **state SP_UNUSED)
 {
@@ -775,6 +790,7 @@ int main(void)
 		T(test_suppression_expires_by_itself),
 		T(test_suppression_of_a_domain_with_its_dot),
 		T(test_filters),
+		T(test_states_are_counted),
 		T(test_list_in_pages),
 		T(test_longest_due_first),
 		T(test_damaged_row_is_left_out),

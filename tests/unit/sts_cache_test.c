@@ -351,6 +351,36 @@ static void test_no_reader_stays_open(void **state)
 	assert_int_equal(core_db_exec(p->db, "DROP TABLE sts_policy"), CORE_DB_OK);
 }
 
+static void test_counts(void **state)
+{
+	struct place *p = *state;
+	struct sts_cache_counts n;
+	assert_int_equal(sts_cache_count(p->db, NOW, &n), CORE_DB_OK);
+	assert_int_equal(n.valid[STS_MODE_ENFORCE] + n.expired[STS_MODE_ENFORCE] + n.failing + (uint64_t)n.lapses_s, 0);
+	static const char testing[] = "version: STSv1\nmode: testing\nmx: mode.enforce.example\nmax_age: 86400\n";
+	static const char none[] = "version: STSv1\nmode: none\nmax_age: 86400\n";
+	put(p, "sound.example", entry(ENFORCE, NOW, WEEK));
+	put(p, "over.example", entry(ENFORCE, NOW - DAY, DAY));
+	struct sts_entry late = entry(ENFORCE, NOW, 3 * DAY), soon = entry(testing, NOW, 2 * DAY), harmless = entry(none, NOW, DAY);
+	fail_entry(&late, NOW + HOUR);
+	fail_entry(&soon, NOW + HOUR);
+	fail_entry(&harmless, NOW + HOUR);
+	put(p, "late.example", late);
+	put(p, "soon.example", soon);
+	put(p, "harmless.example", harmless);
+	struct sts_entry nothing;
+	sts_entry_init(&nothing);
+	fail_entry(&nothing, NOW + HOUR);
+	put(p, "nothing.example", nothing);
+	assert_int_equal(sts_cache_count(p->db, NOW, &n), CORE_DB_OK);
+	assert_int_equal(n.valid[STS_MODE_ENFORCE], 2);
+	assert_int_equal(n.valid[STS_MODE_TESTING], 1);
+	assert_int_equal(n.valid[STS_MODE_NONE], 1);
+	assert_int_equal(n.expired[STS_MODE_ENFORCE], 1);
+	assert_int_equal(n.failing, 2);
+	assert_int_equal(n.lapses_s, NOW + 2 * DAY);
+}
+
 #define ON_DB(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -360,6 +390,7 @@ int main(void)
 		ON_DB(test_failures_without_a_policy), ON_DB(test_damaged_rows_are_unknown), ON_DB(test_due),
 		ON_DB(test_the_longest_due_comes_first), ON_DB(test_the_future_is_due_now), ON_DB(test_sweep),
 		ON_DB(test_a_clock_that_jumped_ahead_empties_nothing), ON_DB(test_a_broken_database_is_told), ON_DB(test_no_reader_stays_open),
+		ON_DB(test_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
