@@ -2,16 +2,15 @@
 #include "sts/cache.h"
 
 #include "core/log.h"
+#include "sts/history.h"
 
 #include <stdio.h>
 
 #define WEEK_S (7 * 86400)
 #define DAY_S 86400             /* no wait after a failure is longer (discovery.c) */
 
-enum core_db_status sts_cache_migrate(struct core_db *db, unsigned from)
+static enum core_db_status make_first(struct core_db *db)
 {
-	if (from >= STS_CACHE_VERSION)
-		return CORE_DB_OK;
 	return core_db_exec(db,
 		"CREATE TABLE sts_policy ("
 		" domain TEXT PRIMARY KEY,"
@@ -28,6 +27,29 @@ enum core_db_status sts_cache_migrate(struct core_db *db, unsigned from)
 		" failed_reason TEXT NOT NULL,"
 		" failed_text TEXT NOT NULL);"
 		"CREATE INDEX sts_policy_refresh ON sts_policy (refresh_s)");
+}
+
+/* Version 2: what people ask for by mode and expiry, and the history. The text of a policy begins as policy.c prints it. */
+static enum core_db_status make_second(struct core_db *db)
+{
+	enum core_db_status status = core_db_exec(db,
+		"ALTER TABLE sts_policy ADD COLUMN mode TEXT NOT NULL DEFAULT '';"              /* of `policy`; '' without one */
+		"ALTER TABLE sts_policy ADD COLUMN lapsed BIGINT NOT NULL DEFAULT 0;"           /* its expiry: 1 noted in the history, 2 not worth a note */
+		"UPDATE sts_policy SET mode = CASE WHEN policy LIKE 'version: STSv1_mode: enforce_%' THEN 'enforce'"
+		" WHEN policy LIKE 'version: STSv1_mode: testing_%' THEN 'testing' WHEN policy <> '' THEN 'none' ELSE '' END;"
+		"CREATE INDEX sts_policy_mode ON sts_policy (mode, expires_s, failures);"
+		"CREATE INDEX sts_policy_lapsed ON sts_policy (lapsed, expires_s)");
+	return status == CORE_DB_OK ? sts_history_make(db) : status;
+}
+
+enum core_db_status sts_cache_migrate(struct core_db *db, unsigned from)
+{
+	enum core_db_status status = CORE_DB_OK;
+	if (from < 1)
+		status = make_first(db);
+	if (from < 2 && status == CORE_DB_OK)
+		status = make_second(db);
+	return status;
 }
 
 /* ---- reading ---- */
@@ -99,11 +121,12 @@ enum core_db_status sts_cache_put(struct core_db *db, const char *domain, const 
 	sp_assert(!sp_buf_failed(&policy));
 	struct core_stmt *s = core_db_stmt(db,
 		"INSERT INTO sts_policy (domain, policy, id, fetched_s, expires_s, refresh_s, fresh_s, failed_id, retry_s, failures,"
-		" failed_result, failed_reason, failed_text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+		" failed_result, failed_reason, failed_text, mode, lapsed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 0)"
 		" ON CONFLICT (domain) DO UPDATE SET policy = excluded.policy, id = excluded.id, fetched_s = excluded.fetched_s,"
 		" expires_s = excluded.expires_s, refresh_s = excluded.refresh_s, fresh_s = excluded.fresh_s,"
 		" failed_id = excluded.failed_id, retry_s = excluded.retry_s, failures = excluded.failures,"
-		" failed_result = excluded.failed_result, failed_reason = excluded.failed_reason, failed_text = excluded.failed_text");
+		" failed_result = excluded.failed_result, failed_reason = excluded.failed_reason, failed_text = excluded.failed_text,"
+		" mode = excluded.mode, lapsed = CASE WHEN excluded.expires_s = sts_policy.expires_s THEN sts_policy.lapsed ELSE 0 END");
 	core_stmt_text(s, 1, sp_str_of(domain));
 	core_stmt_text(s, 2, sp_buf_str(&policy));
 	core_stmt_text(s, 3, sp_str_of(e->id));
@@ -117,6 +140,7 @@ enum core_db_status sts_cache_put(struct core_db *db, const char *domain, const 
 	core_stmt_text(s, 11, sp_str_of(sp_result_str(e->failed_result)));
 	core_stmt_text(s, 12, sp_str_of(e->failed_reason));
 	core_stmt_text(s, 13, sp_str_of(e->failed_text));
+	core_stmt_text(s, 14, sp_str_of(e->policy ? sts_mode_str(sts_policy_mode(e->policy)) : ""));
 	enum core_db_status status = core_stmt_run(s);
 	sp_buf_clear(&policy);
 	return status;
@@ -181,4 +205,107 @@ enum core_db_status sts_cache_sweep(struct core_db *db, int64_t now_s)
 	core_stmt_int(s, 1, now_s - WEEK_S);
 	core_stmt_int(s, 2, WEEK_S);
 	return core_stmt_run(s);
+}
+
+/* ---- for people ---- */
+
+static bool fits(const struct sts_cache_filter *f, const struct sts_entry *e, int64_t now_s)
+{
+	if (f->by_mode && (e->policy == NULL || sts_policy_mode(e->policy) != f->mode))
+		return false;
+	if (f->failing && e->failures == 0)
+		return false;
+	return f->expires_by_s == 0 || (sts_entry_valid(e, now_s) && e->expires_s <= f->expires_by_s);
+}
+
+static void clear_rows(struct sts_cached *rows, size_t *count)
+{
+	while (*count > 0)
+		sts_entry_clear(&rows[--*count].entry);
+}
+
+enum core_db_status sts_cache_list(struct core_db *db, const struct sts_cache_filter *f, const char *after, size_t limit, int64_t now_s,
+                                   struct sp_arena *arena, struct sts_cached *rows, size_t *count, const char **next)
+{
+	struct core_stmt *s = core_db_stmt(db,
+		"SELECT policy, id, fetched_s, expires_s, refresh_s, fresh_s, failed_id, retry_s, failures, failed_result, failed_reason,"
+		" failed_text, domain FROM sts_policy WHERE domain > ?1 ORDER BY domain LIMIT ?2");
+	core_stmt_text(s, 1, sp_str_of(after));
+	core_stmt_int(s, 2, STS_CACHE_LOOKS);
+	enum core_db_status status;
+	size_t looks = 0, octets = 0;
+	const char *last = NULL;
+	*count = 0;
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
+		struct sts_cached *row = &rows[*count];
+		looks++;
+		octets += core_stmt_col_text(s, 0).len;
+		last = sp_arena_dup(arena, core_stmt_col_text(s, 12));
+		sts_entry_init(&row->entry);
+		row->domain = last;
+		if (read_policy(s, &row->entry) && read_failure(s, &row->entry) && fits(f, &row->entry, now_s))
+			++*count;
+		else
+			sts_entry_clear(&row->entry);
+		if (*count == limit || octets >= STS_CACHE_OCTETS)
+			break;
+	}
+	core_stmt_reset(s);
+	if (status != CORE_DB_OK && status != CORE_DB_ROW) {
+		clear_rows(rows, count);
+		return status;
+	}
+	*next = status == CORE_DB_ROW || looks == STS_CACHE_LOOKS ? last : NULL;
+	return CORE_DB_OK;
+}
+
+static bool read_mode(struct sp_str text, enum sts_mode *out)
+{
+	static const char *const modes[] = {
+#define X(name, text) [STS_MODE_##name] = text,
+		STS_MODES(X)
+#undef X
+	};
+	size_t i;
+	if (!sp_str_among(text, modes, SP_COUNT(modes), &i))
+		return false;
+	*out = (enum sts_mode)i;
+	return true;
+}
+
+static void add_gauges(struct core_stmt *s, struct sts_cache_gauges *g)
+{
+	enum sts_mode mode;
+	if (!read_mode(core_stmt_col_text(s, 0), &mode))
+		return;
+	int64_t first_s = core_stmt_col_int(s, 4);
+	g->valid[mode] = (uint64_t)core_stmt_col_int(s, 1);
+	if (mode == STS_MODE_NONE)              /* it protects nothing that could lapse */
+		return;
+	g->failing += (uint64_t)core_stmt_col_int(s, 2);
+	g->lapsing += (uint64_t)core_stmt_col_int(s, 3);
+	if (g->first_expiry_s == 0 || first_s < g->first_expiry_s)
+		g->first_expiry_s = first_s;
+}
+
+enum core_db_status sts_cache_gauges(struct core_db *db, int64_t now_s, struct sts_cache_gauges *out)
+{
+	struct core_stmt *s = core_db_stmt(db,
+		"SELECT mode, count(*), sum(CASE WHEN failures > 0 THEN 1 ELSE 0 END), sum(CASE WHEN failures > 0 AND expires_s <= ?2 THEN 1 ELSE 0 END),"
+		" min(expires_s) FROM sts_policy WHERE mode IN ('enforce', 'testing', 'none') AND expires_s > ?1 GROUP BY mode");
+	core_stmt_int(s, 1, now_s);
+	core_stmt_int(s, 2, now_s + STS_LAPSING_S);
+	enum core_db_status status;
+	*out = (struct sts_cache_gauges){ .failing = 0 };
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
+		add_gauges(s, out);
+	if (status != CORE_DB_OK)
+		return status;
+	s = core_db_stmt(db, "SELECT count(*) FROM sts_policy WHERE mode = '' AND failures > 0");
+	status = core_stmt_step(s);
+	if (status != CORE_DB_ROW)
+		return status;
+	out->unfetched = (uint64_t)core_stmt_col_int(s, 0);
+	core_stmt_reset(s);
+	return CORE_DB_OK;
 }

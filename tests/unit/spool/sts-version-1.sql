@@ -1,0 +1,10 @@
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE sts_policy ( domain TEXT PRIMARY KEY, policy TEXT NOT NULL, id TEXT NOT NULL, fetched_s BIGINT NOT NULL, expires_s BIGINT NOT NULL, refresh_s BIGINT NOT NULL, fresh_s BIGINT NOT NULL, failed_id TEXT NOT NULL, retry_s BIGINT NOT NULL, failures BIGINT NOT NULL, failed_result TEXT NOT NULL, failed_reason TEXT NOT NULL, failed_text TEXT NOT NULL);
+INSERT INTO sts_policy VALUES('enforce.example',replace('version: STSv1\nmode: enforce\nmx: mx1.enforce.example\nmx: *.example.net\nmax_age: 2419200\n','\n',char(10)),'20270115',1800000000,1802419200,1800001000,0,'',0,0,'none','','');
+INSERT INTO sts_policy VALUES('testing.example',replace('version: STSv1\nmode: testing\nmx: mx1.testing.example\nmax_age: 604800\n','\n',char(10)),'20270115',1800000000,1800604800,1800001000,0,'20270116',1800000300,3,'sts-webpki-invalid','certificate-expired','it ended ''yesterday''');
+INSERT INTO sts_policy VALUES('none.example',replace('version: STSv1\nmode: none\nmax_age: 86400\n','\n',char(10)),'20270115',1800000000,1800086400,1800001000,0,'',0,0,'none','','');
+INSERT INTO sts_policy VALUES('over.example',replace('version: STSv1\nmode: enforce\nmx: mx1.over.example\nmax_age: 86400\n','\n',char(10)),'20270115',1799900000,1799986400,1799901000,0,'20270116',1799900300,2,'sts-webpki-invalid','certificate-expired','it ended ''yesterday''');
+INSERT INTO sts_policy VALUES('never.example','','',0,0,0,0,'20270116',1800000300,4,'sts-webpki-invalid','certificate-expired','it ended ''yesterday''');
+CREATE INDEX sts_policy_refresh ON sts_policy (refresh_s);
+COMMIT;
