@@ -7,7 +7,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "sts/cache.h"
+#include "sts/history.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,6 +195,8 @@ struct cache_op {
 	struct shard *shard;
 	char *domain;
 	struct sts_entry entry;
+	int64_t now_s;                          /* of a put */
+	struct sts_note note;
 	bool found;
 };
 
@@ -219,7 +221,7 @@ static struct cache_op *new_cache_op(struct policy_slot *p)
 static enum core_db_status run_put(struct core_db *db, struct queue_op *op)
 {
 	struct cache_op *c = sp_container_of(op, struct cache_op, op);
-	return sts_cache_put(db, c->domain, &c->entry);
+	return sts_history_put(db, c->domain, &c->entry, c->now_s, &c->note);
 }
 
 static void on_put(struct queue_op *op, const struct sp_fail *why)
@@ -228,6 +230,8 @@ static void on_put(struct queue_op *op, const struct sp_fail *why)
 	struct shard *s = c->shard;
 	if (sp_failed(why))
 		sp_log_text(SP_LOG_ERROR, c->domain, "policy-cache", "the policy could not be stored, it will be fetched again: %s", why->text);
+	else
+		policy_log_note(c->domain, &c->note, NULL);
 	free_cache_op(c);
 	shard_op_end(s);
 }
@@ -238,6 +242,7 @@ static void store_entry(struct policy_slot *p)
 		return;
 	struct cache_op *c = new_cache_op(p);
 	sts_entry_copy(&c->entry, &p->entry);
+	c->now_s = core_clock_wall_s();
 	c->op.run = run_put;
 	c->op.done = on_put;
 	c->op.patient = true;

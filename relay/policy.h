@@ -5,6 +5,7 @@
 
 #include "core/http.h"
 #include "relay/shard.h"
+#include "sts/change.h"
 #include "sts/discovery.h"
 
 struct policy_wait;             /* opaque: one asker */
@@ -29,5 +30,8 @@ void policy_clear(struct shard *s);
 
 /* DESIGN.md: an address that is not public is contacted only in delivery.allow_private. */
 bool policy_may_connect(const struct config *c, const struct sp_addr *to);
+
+/* In the log, where there is something to tell: at warning where less is demanded than before. `reason`: an operator's, or NULL. Any thread. */
+void policy_log_note(const char *domain, const struct sts_note *n, const char *reason);
 
 #endif

@@ -3,8 +3,9 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "relay/policy.h"
 #include "relay/shard.h"
-#include "sts/cache.h"
+#include "sts/history.h"
 
 #include <stdlib.h>
 
@@ -119,6 +120,9 @@ struct refresh_op {
 	struct sp_arena arena;
 	const char *domains[REFRESH_PAGE];
 	size_t count;
+	const char *expired[REFRESH_PAGE];
+	struct sts_note notes[REFRESH_PAGE];    /* of these */
+	size_t expired_count;
 	bool sweep;
 };
 
@@ -128,18 +132,20 @@ static enum core_db_status run_refresh(struct core_db *db, struct queue_op *op)
 	int64_t now_s = core_clock_wall_s();
 	sp_arena_clear(&r->arena);
 	r->count = 0;
-	if (r->sweep) {
-		enum core_db_status status = sts_cache_sweep(db, now_s);
-		if (status != CORE_DB_OK)
-			return status;
-	}
-	return sts_cache_due(db, now_s, REFRESH_PAGE, &r->arena, r->domains, &r->count);
+	enum core_db_status status = sts_history_expire(db, now_s, REFRESH_PAGE, &r->arena, r->expired, r->notes, &r->expired_count);
+	if (r->sweep && status == CORE_DB_OK)
+		status = sts_cache_sweep(db, now_s);
+	if (r->sweep && status == CORE_DB_OK)
+		status = sts_history_sweep(db);
+	return status != CORE_DB_OK ? status : sts_cache_due(db, now_s, REFRESH_PAGE, &r->arena, r->domains, &r->count);
 }
 
 static void on_refresh(struct queue_op *op, const struct sp_fail *why)
 {
 	struct refresh_op *r = sp_container_of(op, struct refresh_op, op);
 	struct scheduler *s = r->scheduler;
+	for (size_t i = 0; i < r->expired_count && !sp_failed(why); i++)
+		policy_log_note(r->expired[i], &r->notes[i], NULL);
 	if (answered(s, why)) {
 		for (size_t i = 0; i < r->count; i++)
 			shard_refresh(s->relay, r->domains[i]);
