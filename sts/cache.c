@@ -166,34 +166,46 @@ enum core_db_status sts_cache_due(struct core_db *db, int64_t now_s, size_t limi
 	return status;
 }
 
-/* The text of a policy begins with its version and mode (sts_policy_print). */
-static enum sts_mode mode_of(struct sp_str head)
+static enum sts_mode mode_of(struct sp_str text)
 {
-	static const char begin[] = "version: STSv1\nmode: ";
-	if (!sp_take_prefix(&head, SP_STR(begin)))
-		return STS_MODE_NONE;
-	return sp_str_starts(head, SP_STR("enforce")) ? STS_MODE_ENFORCE : sp_str_starts(head, SP_STR("testing")) ? STS_MODE_TESTING : STS_MODE_NONE;
+	static const char *const modes[] = {
+#define X(name, text) [STS_MODE_##name] = text,
+		STS_MODES(X)
+#undef X
+	};
+	size_t i = STS_MODE_NONE;
+	return sp_str_among(text, modes, SP_COUNT(modes), &i) ? (enum sts_mode)i : STS_MODE_NONE;
+}
+
+static void add_counts(struct core_stmt *s, struct sts_cache_counts *out)
+{
+	enum sts_mode mode = mode_of(core_stmt_col_text(s, 0));
+	bool cached = core_stmt_col_text(s, 0).len > 0, valid = core_stmt_col_int(s, 1) != 0, fails = core_stmt_col_int(s, 2) != 0;
+	uint64_t count = (uint64_t)core_stmt_col_int(s, 3);
+	int64_t expires_s = core_stmt_col_int(s, 4);
+	if (!cached) {
+		out->unfetched += fails ? count : 0;
+		return;
+	}
+	*(valid ? &out->valid[mode] : &out->expired[mode]) += count;
+	if (!valid || !fails || mode == STS_MODE_NONE)
+		return;
+	out->failing += count;
+	out->lapsing += (uint64_t)core_stmt_col_int(s, 5);
+	out->lapses_s = out->lapses_s == 0 || expires_s < out->lapses_s ? expires_s : out->lapses_s;
 }
 
 enum core_db_status sts_cache_count(struct core_db *db, int64_t now_s, struct sts_cache_counts *out)
 {
 	struct core_stmt *s = core_db_stmt(db,
-		"SELECT substr(policy, 1, 28), CASE WHEN expires_s > ?1 THEN 1 ELSE 0 END, CASE WHEN failures > 0 THEN 1 ELSE 0 END,"
-		" count(*), min(expires_s) FROM sts_policy WHERE policy <> '' GROUP BY 1, 2, 3");
+		"SELECT mode, CASE WHEN expires_s > ?1 THEN 1 ELSE 0 END, CASE WHEN failures > 0 THEN 1 ELSE 0 END, count(*), min(expires_s),"
+		" sum(CASE WHEN expires_s <= ?2 THEN 1 ELSE 0 END) FROM sts_policy GROUP BY 1, 2, 3");
 	core_stmt_int(s, 1, now_s);
+	core_stmt_int(s, 2, now_s + STS_LAPSING_S);
 	enum core_db_status status;
 	*out = (struct sts_cache_counts){ 0 };
-	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
-		enum sts_mode mode = mode_of(core_stmt_col_text(s, 0));
-		bool valid = core_stmt_col_int(s, 1) != 0, fails = core_stmt_col_int(s, 2) != 0;
-		uint64_t count = (uint64_t)core_stmt_col_int(s, 3);
-		int64_t expires_s = core_stmt_col_int(s, 4);
-		*(valid ? &out->valid[mode] : &out->expired[mode]) += count;
-		if (!valid || !fails || mode == STS_MODE_NONE)
-			continue;
-		out->failing += count;
-		out->lapses_s = out->lapses_s == 0 || expires_s < out->lapses_s ? expires_s : out->lapses_s;
-	}
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
+		add_counts(s, out);
 	return status;
 }
 
@@ -256,56 +268,5 @@ enum core_db_status sts_cache_list(struct core_db *db, const struct sts_cache_fi
 		return status;
 	}
 	*next = status == CORE_DB_ROW || looks == STS_CACHE_LOOKS ? last : NULL;
-	return CORE_DB_OK;
-}
-
-static bool read_mode(struct sp_str text, enum sts_mode *out)
-{
-	static const char *const modes[] = {
-#define X(name, text) [STS_MODE_##name] = text,
-		STS_MODES(X)
-#undef X
-	};
-	size_t i;
-	if (!sp_str_among(text, modes, SP_COUNT(modes), &i))
-		return false;
-	*out = (enum sts_mode)i;
-	return true;
-}
-
-static void add_gauges(struct core_stmt *s, struct sts_cache_gauges *g)
-{
-	enum sts_mode mode;
-	if (!read_mode(core_stmt_col_text(s, 0), &mode))
-		return;
-	int64_t first_s = core_stmt_col_int(s, 4);
-	g->valid[mode] = (uint64_t)core_stmt_col_int(s, 1);
-	if (mode == STS_MODE_NONE)              /* it protects nothing that could lapse */
-		return;
-	g->failing += (uint64_t)core_stmt_col_int(s, 2);
-	g->lapsing += (uint64_t)core_stmt_col_int(s, 3);
-	if (g->first_expiry_s == 0 || first_s < g->first_expiry_s)
-		g->first_expiry_s = first_s;
-}
-
-enum core_db_status sts_cache_gauges(struct core_db *db, int64_t now_s, struct sts_cache_gauges *out)
-{
-	struct core_stmt *s = core_db_stmt(db,
-		"SELECT mode, count(*), sum(CASE WHEN failures > 0 THEN 1 ELSE 0 END), sum(CASE WHEN failures > 0 AND expires_s <= ?2 THEN 1 ELSE 0 END),"
-		" min(expires_s) FROM sts_policy WHERE mode IN ('enforce', 'testing', 'none') AND expires_s > ?1 GROUP BY mode");
-	core_stmt_int(s, 1, now_s);
-	core_stmt_int(s, 2, now_s + STS_LAPSING_S);
-	enum core_db_status status;
-	*out = (struct sts_cache_gauges){ .failing = 0 };
-	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
-		add_gauges(s, out);
-	if (status != CORE_DB_OK)
-		return status;
-	s = core_db_stmt(db, "SELECT count(*) FROM sts_policy WHERE mode = '' AND failures > 0");
-	status = core_stmt_step(s);
-	if (status != CORE_DB_ROW)
-		return status;
-	out->unfetched = (uint64_t)core_stmt_col_int(s, 0);
-	core_stmt_reset(s);
 	return CORE_DB_OK;
 }

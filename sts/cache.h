@@ -19,11 +19,14 @@ SP_NODISCARD enum core_db_status sts_cache_put(struct core_db *db, const char *d
  * back; the longest due first; strings live in `arena`. An expired policy is fetched when mail asks for it. */
 SP_NODISCARD enum core_db_status sts_cache_due(struct core_db *db, int64_t now_s, size_t limit, struct sp_arena *arena,
                                                const char **domains, size_t *count);
-/* For gauges; looks at every row: not more often than every some seconds. */
+/* For gauges. Reads an index alone, one small entry a domain: still not more often than every some seconds. */
+#define STS_LAPSING_S (3 * 86400)
 struct sts_cache_counts {
 	uint64_t valid[STS_MODE_ENFORCE + 1], expired[STS_MODE_ENFORCE + 1];    /* policies by enum sts_mode */
 	uint64_t failing;               /* valid, not `none`, and the last fetch failed */
-	int64_t lapses_s;               /* of those the first to expire; 0: there is none */
+	uint64_t lapsing;               /* of those: they expire within STS_LAPSING_S, and protect no more then */
+	uint64_t unfetched;             /* domains that never gave us a policy: every fetch failed */
+	int64_t lapses_s;               /* of the failing ones the first to expire; 0: there is none */
 };
 SP_NODISCARD enum core_db_status sts_cache_count(struct core_db *db, int64_t now_s, struct sts_cache_counts *out);
 /* Deletes what expired more than a week ago and was not tried since. Not by `now_s` alone: a clock that jumped ahead would empty the table; the latest
@@ -48,16 +51,5 @@ struct sts_cached {
  * passed over. On failure no row is to be cleared. */
 SP_NODISCARD enum core_db_status sts_cache_list(struct core_db *db, const struct sts_cache_filter *f, const char *after, size_t limit, int64_t now_s,
                                                 struct sp_arena *arena, struct sts_cached *rows, size_t *count, const char **next);
-
-#define STS_LAPSING_S (3 * 86400)
-struct sts_cache_gauges {
-	uint64_t valid[3];              /* by enum sts_mode: policies that may be applied now */
-	uint64_t failing;               /* of those of mode enforce or testing: the last fetch failed */
-	uint64_t lapsing;               /* of these: they expire within STS_LAPSING_S, and then do not protect any more */
-	uint64_t unfetched;             /* domains that never gave us a policy: every fetch failed */
-	int64_t first_expiry_s;         /* of those of mode enforce or testing; 0: there is none */
-};
-/* Reads an index alone, one small entry a domain. */
-SP_NODISCARD enum core_db_status sts_cache_gauges(struct core_db *db, int64_t now_s, struct sts_cache_gauges *out);
 
 #endif

@@ -423,16 +423,17 @@ static void test_from_version_1(void **state)
 	list(p, "failing", (struct sts_cache_filter){ .failing = true }, NOW, "never.example over.example testing.example");
 	list(p, "expiring within a week", (struct sts_cache_filter){ .expires_by_s = NOW + WEEK }, NOW, "none.example testing.example");
 	list(p, "failing and testing", (struct sts_cache_filter){ .by_mode = true, .mode = STS_MODE_TESTING, .failing = true }, NOW, "testing.example");
-	struct sts_cache_gauges g;
-	assert_int_equal(sts_cache_gauges(p->db, NOW, &g), CORE_DB_OK);
+	struct sts_cache_counts g;
+	assert_int_equal(sts_cache_count(p->db, NOW, &g), CORE_DB_OK);
 	assert_int_equal(g.valid[STS_MODE_ENFORCE], 1);
 	assert_int_equal(g.valid[STS_MODE_TESTING], 1);
 	assert_int_equal(g.valid[STS_MODE_NONE], 1);
 	assert_int_equal(g.failing, 1);
 	assert_int_equal(g.lapsing, 0);
 	assert_int_equal(g.unfetched, 1);
-	assert_int_equal(g.first_expiry_s, NOW + WEEK);
-	assert_int_equal(sts_cache_gauges(p->db, NOW + 5 * DAY, &g), CORE_DB_OK);
+	assert_int_equal(g.expired[STS_MODE_ENFORCE], 1);
+	assert_int_equal(g.lapses_s, NOW + WEEK);
+	assert_int_equal(sts_cache_count(p->db, NOW + 5 * DAY, &g), CORE_DB_OK);
 	assert_int_equal(g.lapsing, 1);
 	assert_int_equal(expire(p, NOW), 1);                    /* over.example, which expired under version 1 */
 	keep(p, "enforce.example", "testing 604800 mx.a", "1", NOW);
