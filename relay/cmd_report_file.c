@@ -2,6 +2,7 @@
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
 #include "relay/cmd_report.h"
+#include "relay/terminal.h"
 
 #include "rpt/lint.h"
 #include "rpt/read.h"
@@ -13,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #define WHY_MAX 4096
 #define PAGE_MAX (64u * 1024 * 1024)    /* octets of a table */
@@ -88,27 +87,19 @@ struct reading {
 
 static unsigned columns(void)
 {
-	struct winsize size;
 	const char *env = getenv("COLUMNS");
 	uint64_t told;
 	if (env && sp_str_number(sp_str_of(env), 1, 10000, &told))
 		return (unsigned)told;
-	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		return size.ws_col;
-	return COLUMNS;
-}
-
-static bool has_colour(void)
-{
-	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
-	return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0') && term && strcmp(term, "dumb") != 0;
+	unsigned width = terminal_width(stdout);
+	return width > 0 ? width : COLUMNS;
 }
 
 void cmd_report_print(const struct rpt_read_report *report)
 {
 	struct sp_buf page;
 	sp_buf_init(&page, PAGE_MAX);
-	rpt_read_print(report, columns(), has_colour(), &page);
+	rpt_read_print(report, columns(), *terminal_on(stdout, TERMINAL_BOLD) != '\0', &page);
 	fputs(sp_buf_cstr(&page), stdout);
 	if (sp_buf_failed(&page))
 		fputs("... and more than can be shown (--json has it all)\n", stdout);

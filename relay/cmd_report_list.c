@@ -4,6 +4,7 @@
 #include "relay/cmd_report.h"
 #include "relay/cmd_report_ask.h"
 #include "relay/query.h"
+#include "relay/table.h"
 #include "rpt/read.h"
 
 #include <getopt.h>
@@ -59,15 +60,40 @@ static void print_line(const json_t *v)
 
 /* ---- list ---- */
 
-static void print_row(const json_t *r)
+static const struct table_column list_columns[] = {
+	{ "day", false, false },    { "domain", false, true },        { "succeeded", true, false }, { "failed", true, false },
+	{ "state", false, false },  { "next attempt", false, false },
+};
+
+static enum terminal_colour colour_of(const char *state)
+{
+	return strcmp(state, "failed") == 0 ? TERMINAL_BAD : strcmp(state, "delivered") == 0 ? TERMINAL_GOOD : TERMINAL_PLAIN;
+}
+
+static void note_endpoint(struct table *t, const json_t *e)
+{
+	struct sp_buf text;
+	sp_buf_init(&text, TEXT_MAX);
+	sp_buf_printf(&text, "%s: %s: %s", report_text(e, "uri"), report_text(e, "state"), report_text(e, "text"));
+	table_note(t, sp_buf_cstr(&text));
+	sp_buf_clear(&text);
+}
+
+static void add_row(struct table *t, const json_t *r)
 {
 	size_t i;
 	const json_t *e;
-	printf("%-10s  %-30s  %9" JSON_INTEGER_FORMAT "  %9" JSON_INTEGER_FORMAT "  %-9s  %-20s  %s\n", report_text(r, "day"),
-	       report_text(r, "domain"), report_number(r, "successes"), report_number(r, "failures"), report_text(r, "state"),
-	       report_text(r, "due"), report_text(r, "text"));
+	const char *state = report_text(r, "state");
+	table_cell(t, report_text(r, "day"));
+	table_cell(t, report_text(r, "domain"));
+	table_int(t, report_number(r, "successes"));
+	table_int(t, report_number(r, "failures"));
+	table_cell_colour(t, state, colour_of(state));
+	table_cell(t, report_text(r, "due"));
+	if (*report_text(r, "text"))
+		table_note(t, report_text(r, "text"));
 	json_array_foreach(json_object_get(r, "endpoints"), i, e)
-		printf("            %s: %s: %s\n", report_text(e, "uri"), report_text(e, "state"), report_text(e, "text"));
+		note_endpoint(t, e);
 }
 
 static void add_target(struct sp_buf *out, const struct report_options *o)
@@ -78,18 +104,13 @@ static void add_target(struct sp_buf *out, const struct report_options *o)
 	query_add(out, "state", o->state);
 }
 
-/* One page; where to go on in `next`, empty at the end. */
-static void print_page(const json_t *page, const struct report_options *o, bool first, struct sp_buf *next)
+/* One page, into `t` (NULL: as lines of JSON); where to go on in `next`, empty at the end. */
+static void show_page(const json_t *page, const struct report_options *o, struct table *t, struct sp_buf *next)
 {
 	size_t i;
 	const json_t *r, *on = json_object_get(page, "next");
-	const char *notice = report_text(page, "notice");
-	if (first && *notice)
-		fprintf(stderr, "note: %s\n", notice);
-	if (first && !o->json)
-		printf("%-10s  %-30s  %9s  %9s  %-9s  %-20s  %s\n", "day", "domain", "succeeded", "failed", "state", "next attempt", "why");
 	json_array_foreach(json_object_get(page, "reports"), i, r)
-		o->json ? print_line(r) : print_row(r);
+		t ? add_row(t, r) : print_line(r);
 	sp_buf_reset(next);
 	if (!json_is_object(on))
 		return;
@@ -100,6 +121,7 @@ static void print_page(const json_t *page, const struct report_options *o, bool 
 
 static bool list(struct report_client *c, const struct report_options *o, const char *argument SP_UNUSED, struct sp_buf *why)
 {
+	struct table *t = o->json ? NULL : table_begin(stdout, list_columns, SP_COUNT(list_columns));
 	struct sp_buf target;
 	sp_buf_init(&target, TEXT_MAX);
 	add_target(&target, o);
@@ -107,10 +129,14 @@ static bool list(struct report_client *c, const struct report_options *o, const 
 	for (bool first = true; good && target.len > 0; first = false) {
 		json_t *page = report_ask(c, "GET", sp_buf_cstr(&target), why);
 		good = page != NULL;
+		if (first && *report_text(page, "notice"))
+			fprintf(stderr, "note: %s\n", report_text(page, "notice"));
 		if (good)
-			print_page(page, o, first, &target);
+			show_page(page, o, t, &target);
 		json_decref(page);
 	}
+	if (t)
+		table_end(t, good ? "no report was sent, and none is to be" : NULL);
 	sp_buf_clear(&target);
 	return good;
 }
@@ -178,8 +204,18 @@ int cmd_report_show(int argc, char **argv)
 
 /* ---- suppressions ---- */
 
+static const struct table_column suppressions_columns[] = { { "address", false, true }, { "until", false, false }, { "why", false, true } };
+
+static void add_suppression(struct table *t, const json_t *s)
+{
+	table_cell(t, report_text(s, "address"));
+	table_cell(t, report_text(s, "until"));
+	table_cell(t, report_text(s, "text"));
+}
+
 static bool list_suppressions(struct report_client *c, const struct report_options *o, struct sp_buf *why)
 {
+	struct table *t = o->json ? NULL : table_begin(stdout, suppressions_columns, SP_COUNT(suppressions_columns));
 	struct sp_buf target;
 	size_t i;
 	const json_t *s;
@@ -189,12 +225,8 @@ static bool list_suppressions(struct report_client *c, const struct report_optio
 	while (good && target.len > 0) {
 		json_t *page = report_ask(c, "GET", sp_buf_cstr(&target), why);
 		good = page != NULL;
-		json_array_foreach(json_object_get(page, "suppressions"), i, s) {
-			if (o->json)
-				print_line(s);
-			else
-				printf("%s: until %s: %s\n", report_text(s, "address"), report_text(s, "until"), report_text(s, "text"));
-		}
+		json_array_foreach(json_object_get(page, "suppressions"), i, s)
+			t ? add_suppression(t, s) : print_line(s);
 		sp_buf_reset(&target);
 		if (json_is_string(json_object_get(page, "next"))) {
 			sp_buf_adds(&target, "/report/suppressions");
@@ -202,6 +234,8 @@ static bool list_suppressions(struct report_client *c, const struct report_optio
 		}
 		json_decref(page);
 	}
+	if (t)
+		table_end(t, good ? "reports are mailed to every address" : NULL);
 	sp_buf_clear(&target);
 	return good;
 }

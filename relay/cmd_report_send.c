@@ -3,11 +3,10 @@
 #include "relay/cmd_options.h"
 #include "relay/cmd_report.h"
 #include "relay/cmd_report_ask.h"
+#include "relay/progress.h"
 #include "relay/query.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define NAME "report send"
 #define TEXT_MAX 4096
@@ -30,28 +29,11 @@ struct following {
 	struct report_client *client;
 	const struct report_options *options;
 	json_int_t run, seen;                   /* its number, and the last result that was shown */
-	bool progress;                          /* a line of it stands on the terminal */
+	struct progress *progress;
 	json_t *state;                          /* the last answer */
 };
 
 /* ---- what is shown ---- */
-
-static void clear_progress(struct following *f)
-{
-	if (f->progress)
-		fputs("\r\033[K", stderr);
-	f->progress = false;
-}
-
-static void show_progress(struct following *f)
-{
-	if (f->options->json || !isatty(STDERR_FILENO))
-		return;
-	clear_progress(f);
-	fprintf(stderr, "%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT, report_number(f->state, "done"), report_number(f->state, "total"));
-	fflush(stderr);
-	f->progress = true;
-}
 
 static void print_result(const json_t *r)
 {
@@ -71,7 +53,7 @@ static void show_results(struct following *f)
 	size_t i;
 	const json_t *r;
 	json_array_foreach(json_object_get(f->state, "results"), i, r) {
-		clear_progress(f);
+		progress_hide(f->progress);
 		if (report_number(r, "n") > f->seen + 1)
 			fprintf(stderr, "(%" JSON_INTEGER_FORMAT " results went by too fast to be shown; see strictpost report list)\n",
 			        report_number(r, "n") - f->seen - 1);
@@ -111,7 +93,6 @@ static void print_summary(const struct following *f)
 static int conclude(struct following *f)
 {
 	const char *error = report_text(f->state, "error");
-	clear_progress(f);
 	if (f->options->json) {
 		json_object_del(f->state, "results");
 		json_object_del(f->state, "running");
@@ -169,7 +150,7 @@ static bool follow(struct following *f, struct sp_buf *why)
 		show_results(f);
 		if (!json_is_true(json_object_get(f->state, "running")))
 			return true;
-		show_progress(f);
+		progress_show(f->progress, (uint64_t)report_number(f->state, "done"), (uint64_t)report_number(f->state, "total"), NULL);
 		if (f->seen > seen)
 			wait_ms = POLL_MIN_MS;
 		report_client_wait(f->client, wait_ms);
@@ -186,10 +167,12 @@ static int send_reports(const struct report_options *o)
 	if (f.client == NULL)
 		return status;
 	sp_buf_init(&why, TEXT_MAX);
-	if (begin(&f, &why) && follow(&f, &why)) {
+	f.progress = progress_begin("sending");
+	bool good = begin(&f, &why) && follow(&f, &why);
+	progress_end(f.progress);
+	if (good) {
 		status = conclude(&f);
 	} else {
-		clear_progress(&f);
 		fprintf(stderr, "strictpost " NAME ": %s\n", sp_buf_cstr(&why));
 		status = RELAY_EXIT_FAILED;
 	}

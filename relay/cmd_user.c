@@ -6,6 +6,7 @@
 #include "core/password.h"
 #include "relay/ask_password.h"
 #include "relay/config.h"
+#include "relay/table.h"
 #include "relay/users.h"
 #include "relay/users_edit.h"
 
@@ -175,13 +176,15 @@ static int change(struct request *r)
 
 /* ---- questions ---- */
 
-static void list_one(void *arg, const char *name, const char *senders)
+static void list_json(void *arg, const char *name, const char *senders)
 {
-	json_t *users = arg;
-	if (users)
-		json_array_append_new(users, json_pack("{s:s, s:s}", "name", name, "senders", senders));
-	else
-		printf("%-24s %s\n", name, senders);
+	json_array_append_new(arg, json_pack("{s:s, s:s}", "name", name, "senders", senders));
+}
+
+static void list_row(void *arg, const char *name, const char *senders)
+{
+	table_cell(arg, name);
+	table_cell(arg, senders);
 }
 
 static int list(struct request *r)
@@ -190,13 +193,17 @@ static int list(struct request *r)
 	struct users *u = users_load(r->file, &why);
 	if (u == NULL)
 		return failed(why.text);
-	json_t *users = r->json ? json_array() : NULL;
-	users_each(u, list_one, users);
-	if (users) {
+	if (r->json) {
+		json_t *users = json_array();
+		users_each(u, list_json, users);
 		json_t *v = json_pack("{s:s, s:o}", "file", r->file, "users", users);
 		json_dumpf(v, stdout, 0);
 		putchar('\n');
 		json_decref(v);
+	} else {
+		struct table *t = table_begin(stdout, (const struct table_column[]){ { "name", false, true }, { "may send as", false, true } }, 2);
+		users_each(u, list_row, t);
+		table_end(t, "nobody may log in");
 	}
 	users_unref(u);
 	return RELAY_EXIT_OK;

@@ -18,7 +18,7 @@
 bool terminal_is(FILE *f)
 {
 	const char *term = getenv("TERM");
-	return isatty(fileno(f)) && !(term && strcmp(term, "dumb") == 0);
+	return isatty(fileno(f)) && term && *term && strcmp(term, "dumb") != 0;
 }
 
 /* Columns and lines; 80 and 24 where the terminal does not say. */

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-bool terminal_is(FILE *f);                      /* a terminal, and not TERM=dumb */
+bool terminal_is(FILE *f);                      /* a terminal, and one that TERM names: not dumb */
 unsigned terminal_width(FILE *f);               /* columns, at least 40; 0: no terminal, no limit */
 unsigned terminal_height(FILE *f);              /* lines, at least 5; 0: no terminal */
 
