@@ -162,9 +162,17 @@ static int probe_listeners(const struct config *c, const struct config *old, str
 	return 0;
 }
 
+static void count_reload(struct run *r, bool good)
+{
+	r->relay.config_good = good;
+	metrics_add(metrics_of_main(r->relay.metrics), METRIC_RELOADS, good ? METRICS_SUCCESS : METRICS_FAILURE, 1);
+}
+
 /* Takes over the ref on `c`. */
 static void put_in_force(struct run *r, struct config *c)
 {
+	r->relay.config_at_s = core_clock_wall_s();
+	count_reload(r, true);
 	if (needs_restart(r->config, c))
 		sp_log_text(SP_LOG_WARNING, NULL, "reload", "state_dir, shards and resolver change at the next start only");
 	config_unref(r->config);
@@ -191,9 +199,11 @@ static void on_hup(void *owner, int signo)
 	struct config *c = load(r->path);
 	struct sp_fail why;
 	if (c && probe_listeners(c, r->config, &why) != 0) {
+		count_reload(r, false);
 		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s; the running configuration stays", why.text);
 		config_unref(c);
 	} else if (c == NULL) {
+		count_reload(r, false);
 		sp_log_text(SP_LOG_ERROR, NULL, "reload", "%s has problems (above), the running configuration stays", r->path);
 	} else {
 		put_in_force(r, c);
@@ -271,7 +281,8 @@ static void give_report(void *owner, const char *destination, struct queue_job *
 
 static int open_reporter(struct run *r, struct sp_fail *why)
 {
-	struct reporter_world world = { .loop = r->loop, .mailbox = r->relay.main_mailbox, .store = r->relay.store, .give = give_report, .owner = r };
+	struct reporter_world world = { .loop = r->loop, .mailbox = r->relay.main_mailbox, .store = r->relay.store,
+	                                .metrics = metrics_of_main(r->relay.metrics), .give = give_report, .owner = r };
 	r->reporter = reporter_new(&world, r->config, why);
 	if (r->reporter == NULL)
 		return -1;
@@ -315,6 +326,8 @@ static int serve(struct run *r)
 	}
 	r->loop = core_loop_new();
 	r->relay.metrics = metrics_new(shard_count(r->config));
+	r->relay.started_s = r->relay.config_at_s = core_clock_wall_s();
+	r->relay.config_good = true;
 	r->relay.clients = clients_new();
 	r->relay.logins = logins_new();
 	r->relay.pace = pace_new();

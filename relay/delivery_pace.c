@@ -19,10 +19,16 @@ static struct pace_limits limits_of(const struct config *c)
 
 /* --- those that wait --- */
 
+static void count_waiting(struct delivery_state *y, int change)
+{
+	y->pub.dest->queued_count += (unsigned)change;
+	atomic_fetch_add_explicit(&y->shard->waiting_sessions, (unsigned)change, memory_order_relaxed);
+}
+
 static void wait_for_room(struct delivery_state *y, uint64_t ms)
 {
 	if (!y->queued)
-		y->pub.dest->queued_count++;
+		count_waiting(y, 1);
 	y->queued = true;
 	core_timer_start(y->timer, ms);
 }
@@ -30,7 +36,7 @@ static void wait_for_room(struct delivery_state *y, uint64_t ms)
 void delivery_waits_no_more(struct delivery_state *y)
 {
 	if (y->queued)
-		y->pub.dest->queued_count--;
+		count_waiting(y, -1);
 	y->queued = false;
 }
 

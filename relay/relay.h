@@ -34,6 +34,9 @@ struct relay {
 	atomic_uint unsettled;                  /* shards whose store takes no results: nothing new is delivered while not 0 */
 	atomic_uint running;                    /* shards whose loop has not ended */
 	atomic_bool stopping;
+	/* main thread */
+	int64_t started_s, config_at_s;         /* Unix time; when the configuration in force was read */
+	bool config_good;                       /* what its file said at the last reload is in force */
 };
 
 /* Opens the spool with the tables of all rooms. NULL with *why, see queue_store_open(). Main thread. */

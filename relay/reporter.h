@@ -18,6 +18,7 @@ struct reporter_world {
 	struct core_loop *loop;
 	struct core_mailbox *mailbox;           /* of the loop */
 	struct queue_store *store;
+	struct metrics_block *metrics;          /* NULL where no relay runs */
 	/* A mailed report is in the spool: deliver it. NULL where no relay runs: it waits there for one. */
 	void (*give)(void *owner, const char *destination, struct queue_job *job);
 	void *owner;

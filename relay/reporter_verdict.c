@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "relay/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,8 @@ static void on_ended(struct queue_op *op, const struct sp_fail *why)
 		core_timer_start(a->timer, RETRY_MS);
 	} else {
 		bool open = e->state == RPT_STATE_OPEN;
+		if (!sp_failed(why) && r->world.metrics)
+			metrics_add(r->world.metrics, METRIC_REPORTS, e->state, 1);
 		tell(a, rpt_state_str(e->state), e->state == RPT_STATE_DELIVERED ? "" : e->text, e->endpoints, e->count, open ? e->due_s : 0);
 	}
 	sp_arena_clear(&e->arena);

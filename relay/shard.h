@@ -27,7 +27,8 @@ struct shard {
 	unsigned inbound_count;
 	struct sp_map destinations;             /* struct destination, by name */
 	struct sp_link idle_destinations;       /* with nothing to do, the longest idle first */
-	unsigned idle_sessions;                 /* deliveries that wait in pools */
+	atomic_uint idle_sessions;              /* deliveries that wait in pools */
+	atomic_uint waiting_sessions;           /* and for room at their address */
 	struct sp_map policies;                 /* struct policy_slot, by domain (policy.c) */
 	struct sp_link policy_lru;              /* the longest unused first */
 	unsigned loads;                         /* pages on their way from the store */
