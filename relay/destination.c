@@ -180,6 +180,28 @@ void destination_reload_all(struct shard *s)
 	sp_map_each(&s->destinations, reload_one, NULL);
 }
 
+/* A plan that is being made may stand on it already: that is begun again, whatever its domain. */
+static void forget_policy_one(struct sp_map_node *n, void *arg)
+{
+	const char *domain = arg;
+	struct destination *d = sp_container_of(n, struct destination, node);
+	bool stands = d->plan && d->plan->policy_domain && strcmp(d->plan->policy_domain, domain) == 0;
+	if (!stands && d->making == NULL)
+		return;
+	plan_cancel(d->making);
+	d->making = NULL;
+	if (stands)
+		d->plan->good_until_ms = 0;
+	destination_kick(d);
+}
+
+void destination_forget_policy(struct shard *s, const char *domain)
+{
+	char *name = sp_strdup(domain);
+	sp_map_each(&s->destinations, forget_policy_one, name);
+	free(name);
+}
+
 /* --- housekeeping --- */
 
 static void kick_one(struct sp_map_node *n, void *arg)

@@ -63,6 +63,8 @@ void destination_recall_all(struct shard *s, uint64_t *ids, size_t count);
 void destination_retry(struct shard *s, const char *name);
 /* The configuration changed: plans are made anew, and sessions proved under the old ones end after the message in hand. */
 void destination_reload_all(struct shard *s);
+/* The policy of `domain` was forgotten: plans that stand on it are made anew. */
+void destination_forget_policy(struct shard *s, const char *domain);
 /* Every second: plans that are old, destinations that are quiet for long. */
 void destination_tick(struct shard *s);
 /* A day is over: what sessions counted of it goes to the store now, so that its report has all of it. */

@@ -3,11 +3,10 @@
  *   IDLE -> LOADING (cache) -> TXT (look-up; once more after a second when DNS fails and nothing is cached) -> [FETCHING] -> IDLE
  *   IDLE -> LOADING -> FETCHING -> IDLE                          (refresh: the record is not asked)
  * Whoever asks while it runs rides along. */
-#include "relay/policy.h"
+#include "relay/policy_impl.h"
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "sts/history.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,43 +15,16 @@
 #define TXT_RETRY_MS 1000               /* the one short retry of DESIGN.md */
 #define TTL_MAX_S 3600                  /* an id is compared at least this often */
 #define TTL_FAILED_S 30                 /* DNS failed: not asked again for so long (RFC 2308 7: at most 5 minutes) */
-#define TTL_UNREAD_S 2                   /* the cache could not be read */
 #define FETCH_WAIT_MS 200               /* when RELAY_FETCHES_MAX are under way */
 #define FETCH_SLOW_MS 3000              /* then a fetch gives its place to another one, and goes on as a slow one */
 #define HEAD_MAX 32768                  /* octets of a policy host's response head */
 
-enum slot_state { SLOT_IDLE, SLOT_LOADING, SLOT_TXT, SLOT_FETCHING };
-
-struct policy_slot {
-	struct sp_map_node node;                /* in shard->policies */
-	struct sp_link lru;                     /* in shard->policy_lru, while idle */
-	struct shard *shard;
-	char *domain;
-	enum slot_state state;
-	struct sts_entry entry;
-	bool loaded;                            /* the cache was asked */
-	struct sts_finding finding;             /* the last one */
-	bool has_finding;
-	uint64_t checked_until;                 /* monotonic ms: the finding may be used without asking again */
-	uint32_t txt_ttl_s;
-	bool fresh, refresh, retried, asked_txt;        /* of the present run */
-	char id[STS_ID_MAX + 1];                /* of the present run */
-	struct sp_link waits;                   /* of struct policy_wait */
-	struct core_dns_query *query;
-	struct core_http *http;
-	uint64_t asked_ms;                      /* monotonic: when the fetch began */
-	struct core_timer *timer;
-	atomic_uint *place;                     /* where the fetch counts: relay->fetches, relay->slow_fetches, or NULL */
-};
-
 struct policy_wait {
 	struct sp_link link;                    /* in slot->waits */
-	bool fresh;
+	bool fresh, forced;
 	void (*done)(void *owner, const struct sts_finding *f, uint32_t ttl_s);
 	void *owner;
 };
-
-static void begin(struct policy_slot *p);
 
 bool policy_may_connect(const struct config *c, const struct sp_addr *to)
 {
@@ -91,7 +63,7 @@ static void free_slot(struct policy_slot *p)
 	free(p);
 }
 
-static struct policy_slot *find_slot(struct shard *s, const char *domain)
+struct policy_slot *policy_slot_find(struct shard *s, const char *domain)
 {
 	struct sp_map_node *n = sp_map_find(&s->policies, sp_str_of(domain));
 	return n ? sp_container_of(n, struct policy_slot, node) : NULL;
@@ -101,7 +73,7 @@ static void on_timer(void *owner);
 
 static struct policy_slot *get_slot(struct shard *s, const char *domain)
 {
-	struct policy_slot *p = find_slot(s, domain);
+	struct policy_slot *p = policy_slot_find(s, domain);
 	if (p)
 		return p;
 	if (s->policies.count >= SLOTS_MAX && !sp_list_empty(&s->policy_lru))
@@ -144,6 +116,15 @@ static uint32_t seconds_left(const struct policy_slot *p)
 	return p->checked_until > now ? (uint32_t)((p->checked_until - now) / 1000) : 0;
 }
 
+/* For those who were not told: they asked for more than the run that is over. */
+static void begin_fresh(struct policy_slot *p)
+{
+	p->fresh = true;
+	SP_LIST_EACH(&p->waits, l)
+		p->forced = p->forced || sp_container_of(l, struct policy_wait, link)->forced;
+	policy_slot_begin(p);
+}
+
 /* Tells those who wait; one who asked for a fresh look while another one ran goes on waiting. Whoever is told may ask again at once: that is a new run,
  * and not for those who wait now; or make room by freeing this slot: so what is left to do here is done first. */
 static void tell(struct policy_slot *p, uint32_t ttl_s, bool was_fresh)
@@ -162,10 +143,8 @@ static void tell(struct policy_slot *p, uint32_t ttl_s, bool was_fresh)
 	if (p->finding.source == STS_SOURCE_FRESH)
 		p->finding.source = STS_SOURCE_CACHE;   /* for all who come later */
 	sp_list_push_back(&p->shard->policy_lru, &p->lru);
-	if (!sp_list_empty(&p->waits)) {
-		p->fresh = true;
-		begin(p);
-	}
+	if (!sp_list_empty(&p->waits))
+		begin_fresh(p);
 	struct sp_link *l;
 	while ((l = sp_list_pop(&told))) {
 		struct policy_wait *w = sp_container_of(l, struct policy_wait, link);
@@ -175,127 +154,17 @@ static void tell(struct policy_slot *p, uint32_t ttl_s, bool was_fresh)
 	sts_finding_clear(&finding);
 }
 
-static void finish(struct policy_slot *p)
+void policy_slot_finish(struct policy_slot *p)
 {
 	bool was_fresh = p->fresh || p->finding.source == STS_SOURCE_FRESH, asked_txt = p->asked_txt;
 	p->state = SLOT_IDLE;
-	p->fresh = p->refresh = p->retried = p->asked_txt = false;
+	p->fresh = p->refresh = p->retried = p->asked_txt = p->forced = false;
 	leave_place(p);
 	p->has_finding = true;
 	if (asked_txt)                          /* a refresh compares no id: the next use does, when it would have anyway */
 		p->checked_until = core_clock_mono_ms() + (uint64_t)p->txt_ttl_s * 1000;
 	log_finding(p);
 	tell(p, seconds_left(p), was_fresh);
-}
-
-/* --- the cache --- */
-
-struct cache_op {
-	struct queue_op op;
-	struct shard *shard;
-	char *domain;
-	struct sts_entry entry;
-	int64_t now_s;                          /* of a put */
-	struct sts_note note;
-	bool found;
-};
-
-static void free_cache_op(struct cache_op *c)
-{
-	sts_entry_clear(&c->entry);
-	free(c->domain);
-	free(c);
-}
-
-static struct cache_op *new_cache_op(struct policy_slot *p)
-{
-	struct cache_op *c = sp_alloc(sizeof(*c));
-	c->shard = p->shard;
-	c->domain = sp_strdup(p->domain);
-	sts_entry_init(&c->entry);
-	c->op.reply_to = p->shard->mailbox;
-	shard_op_begin(p->shard);
-	return c;
-}
-
-static enum core_db_status run_put(struct core_db *db, struct queue_op *op)
-{
-	struct cache_op *c = sp_container_of(op, struct cache_op, op);
-	return sts_history_put(db, c->domain, &c->entry, c->now_s, &c->note);
-}
-
-static void on_put(struct queue_op *op, const struct sp_fail *why)
-{
-	struct cache_op *c = sp_container_of(op, struct cache_op, op);
-	struct shard *s = c->shard;
-	if (sp_failed(why))
-		sp_log_text(SP_LOG_ERROR, c->domain, "policy-cache", "the policy could not be stored, it will be fetched again: %s", why->text);
-	else
-		policy_log_note(c->domain, &c->note, NULL);
-	free_cache_op(c);
-	shard_op_end(s);
-}
-
-static void store_entry(struct policy_slot *p)
-{
-	if (p->shard->relay->store == NULL)
-		return;
-	struct cache_op *c = new_cache_op(p);
-	sts_entry_copy(&c->entry, &p->entry);
-	c->now_s = core_clock_wall_s();
-	c->op.run = run_put;
-	c->op.done = on_put;
-	c->op.patient = true;
-	queue_store_submit(p->shard->relay->store, &c->op);
-}
-
-static enum core_db_status run_get(struct core_db *db, struct queue_op *op)
-{
-	struct cache_op *c = sp_container_of(op, struct cache_op, op);
-	sts_entry_clear(&c->entry);
-	enum core_db_status status = sts_cache_get(db, c->domain, &c->entry);
-	c->found = status == CORE_DB_ROW;
-	return status;
-}
-
-/* The cache may know an `enforce` that an attacker keeps us from learning anew: while it cannot be read, nothing goes (promise 1). */
-static void load_failed(struct policy_slot *p, const struct sp_fail *why)
-{
-	sts_finding_clear(&p->finding);
-	p->finding.defer = *why;
-	p->txt_ttl_s = TTL_UNREAD_S;
-	finish(p);
-}
-
-static void on_get(struct queue_op *op, const struct sp_fail *why)
-{
-	struct cache_op *c = sp_container_of(op, struct cache_op, op);
-	struct shard *s = c->shard;
-	struct policy_slot *p = find_slot(s, c->domain);        /* by name: the slot may be gone */
-	if (p && p->state == SLOT_LOADING && sp_failed(why)) {
-		load_failed(p, why);
-	} else if (p && p->state == SLOT_LOADING) {
-		p->loaded = true;
-		if (c->found)
-			sts_entry_copy(&p->entry, &c->entry);
-		begin(p);
-	}
-	free_cache_op(c);
-	shard_op_end(s);
-}
-
-static void load_entry(struct policy_slot *p)
-{
-	if (p->shard->relay->store == NULL) {   /* nothing is cached */
-		p->loaded = true;
-		begin(p);
-		return;
-	}
-	p->state = SLOT_LOADING;
-	struct cache_op *c = new_cache_op(p);
-	c->op.run = run_get;
-	c->op.done = on_get;
-	queue_store_submit(p->shard->relay->store, &c->op);
 }
 
 /* --- the fetch --- */
@@ -328,8 +197,8 @@ static void on_fetched(void *owner, const struct core_http_response *r)
 	sts_discover_fetched(&p->entry, p->id, &fetch, &rules, core_clock_wall_s(), shard_random(p->shard), &changed, &p->finding);
 	count_fetch(p);
 	if (changed)
-		store_entry(p);
-	finish(p);
+		policy_slot_store(p);
+	policy_slot_finish(p);
 }
 
 static bool may_fetch_from(void *owner, const struct sp_addr *to)
@@ -389,10 +258,11 @@ static void on_txt(void *owner, const struct core_dns_answer *a)
 	struct sts_rules rules = { .first_contact_defer = c->sts.first_contact == CONFIG_FIRST_DEFER,
 	                           .refresh_s = (uint32_t)(c->sts.refresh_ms / 1000) };
 	sts_finding_clear(&p->finding);
-	if (sts_discover_txt(&p->entry, a, p->fresh, &rules, now_s, p->id, &p->finding) == STS_NEXT_FETCH)
+	bool wanted = sts_discover_txt(&p->entry, a, p->fresh, &rules, now_s, p->id, &p->finding) == STS_NEXT_FETCH;
+	if (wanted || (p->forced && (p->finding.has_record || sts_entry_valid(&p->entry, now_s))))
 		fetch(p);
 	else
-		finish(p);
+		policy_slot_finish(p);
 }
 
 static void look_up(struct policy_slot *p)
@@ -416,13 +286,13 @@ static void on_timer(void *owner)
 		tell(p, seconds_left(p), false);       /* what is known is still good: told on a later turn, to whoever is left */
 }
 
-static void begin(struct policy_slot *p)
+void policy_slot_begin(struct policy_slot *p)
 {
 	sp_list_remove(&p->lru);
 	core_timer_stop(p->timer);
 	if (!p->loaded && p->state == SLOT_IDLE) {
-		load_entry(p);
-	} else if (p->refresh && p->entry.policy) {
+		policy_slot_load(p);
+	} else if (p->refresh && p->entry.policy && !p->forced) {
 		snprintf(p->id, sizeof(p->id), "%s", p->entry.id);
 		fetch(p);
 	} else if (p->refresh && sp_list_empty(&p->waits)) {
@@ -452,7 +322,7 @@ struct policy_wait *policy_find(struct shard *s, const char *domain, bool fresh,
 		core_timer_start(p->timer, 0);
 	} else {
 		p->fresh = fresh;
-		begin(p);
+		policy_slot_begin(p);
 	}
 	return w;
 }
@@ -471,13 +341,54 @@ void policy_refresh(struct shard *s, const char *domain)
 	if (p->state != SLOT_IDLE)
 		return;
 	p->refresh = true;
-	begin(p);
+	policy_slot_begin(p);
+}
+
+void policy_renew(struct shard *s, const char *domain, void (*done)(void *owner, const struct sts_finding *f, uint32_t ttl_s), void *owner)
+{
+	struct policy_slot *p = get_slot(s, domain);
+	struct policy_wait *w = sp_alloc(sizeof(*w));
+	*w = (struct policy_wait){ .fresh = true, .forced = true, .done = done, .owner = owner };
+	sp_list_push_back(&p->waits, &w->link);
+	if (p->state == SLOT_IDLE)
+		begin_fresh(p);
+}
+
+void policy_forget(struct shard *s, const char *domain)
+{
+	struct policy_slot *p = policy_slot_find(s, domain);
+	if (p == NULL)
+		return;
+	sts_entry_clear(&p->entry);
+	sts_finding_clear(&p->finding);
+	p->has_finding = false;
+	p->forgot = p->state == SLOT_LOADING;
+	if (p->state == SLOT_IDLE && !sp_list_empty(&p->waits))
+		policy_slot_begin(p);                       /* they were to be told what is forgotten */
+}
+
+/* Operators who still wait. */
+static void turn_away(struct policy_slot *p)
+{
+	struct sts_finding stopped;
+	struct sp_link *l;
+	sts_finding_init(&stopped);
+	sp_fail_set(&stopped.defer, SP_FAIL_SHUTDOWN, "the relay is stopping");
+	while ((l = sp_list_pop(&p->waits))) {
+		struct policy_wait *w = sp_container_of(l, struct policy_wait, link);
+		sp_assert(w->forced);
+		w->done(w->owner, &stopped, 0);
+		free(w);
+	}
 }
 
 void policy_clear(struct shard *s)
 {
 	struct sp_map_node *n;
-	while ((n = sp_map_any(&s->policies)))
-		free_slot(sp_container_of(n, struct policy_slot, node));
+	while ((n = sp_map_any(&s->policies))) {
+		struct policy_slot *p = sp_container_of(n, struct policy_slot, node);
+		turn_away(p);
+		free_slot(p);
+	}
 	sp_map_clear(&s->policies);
 }

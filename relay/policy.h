@@ -25,7 +25,12 @@ struct policy_tap {
 
 /* Background refresh by HTTPS, whatever the TXT record says. */
 void policy_refresh(struct shard *s, const char *domain);
-/* Ends everything under way and frees all. Askers must be gone. */
+/* For an operator: the record and the policy host are asked, whatever is cached and however lately a fetch failed. One call of `done`, as above; where the shard stops meanwhile,
+ * f->defer is SP_FAIL_SHUTDOWN. Not to be cancelled. */
+void policy_renew(struct shard *s, const char *domain, void (*done)(void *owner, const struct sts_finding *f, uint32_t ttl_s), void *owner);
+/* What is in memory of it is gone; who waits for it gets what is found anew. The row of the cache is the caller's to delete, by an operation submitted on this thread afterwards. */
+void policy_forget(struct shard *s, const char *domain);
+/* Ends everything under way and frees all. Askers must be gone, but for policy_renew()'s, who are told. */
 void policy_clear(struct shard *s);
 
 /* DESIGN.md: an address that is not public is contacted only in delivery.allow_private. */
