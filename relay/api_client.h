@@ -1,5 +1,5 @@
 /* relay/api_client.h - asks the admin API (relay/api.h) for a subcommand: of the running relay over its control socket, or, where no relay runs, in this process over the
- * spool, which is ours alone meanwhile (what needs a running relay is answered 503 there). It blocks. Takes the place of relay/report_client.h. */
+ * spool, which is ours alone meanwhile (what needs a running relay is answered 503 there). It blocks. */
 #ifndef RELAY_API_CLIENT_H
 #define RELAY_API_CLIENT_H
 

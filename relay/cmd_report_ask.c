@@ -19,20 +19,6 @@ const char *report_text(const json_t *v, const char *name)
 	return s ? s : "";
 }
 
-json_t *report_ask(struct report_client *c, const char *method, const char *target, struct sp_buf *why)
-{
-	struct control_answer a = { 0 };
-	json_error_t error;
-	json_t *v = NULL;
-	if (report_client_ask(c, method, target, &a, why)) {
-		v = json_loadb(a.body.p ? a.body.p : "", a.body.len, 0, &error);
-		if (v == NULL)
-			sp_buf_printf(why, "the answer is not JSON: %s", error.text);
-	}
-	sp_buf_clear(&a.body);
-	return v;
-}
-
 const char *report_domain(const char *text, struct sp_arena *arena)
 {
 	const char *why = "", *domain = smtp_domain_ascii(sp_str_of(text), arena, &why);

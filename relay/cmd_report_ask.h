@@ -3,7 +3,7 @@
 #define RELAY_CMD_REPORT_ASK_H
 
 #include "core/arena.h"
-#include "relay/report_client.h"
+#include "relay/api_client.h"
 
 #include <jansson.h>
 
@@ -19,8 +19,6 @@ SP_NODISCARD bool report_options(int argc, char **argv, const char *help, const 
 /* A policy domain, as the ledger has it; NULL after it was said that it is none. */
 const char *report_domain(const char *text, struct sp_arena *arena);
 
-/* The answer as JSON, a new reference; NULL with `why`. */
-SP_NODISCARD json_t *report_ask(struct report_client *c, const char *method, const char *target, struct sp_buf *why);
 json_int_t report_number(const json_t *v, const char *name);
 const char *report_text(const json_t *v, const char *name);             /* "" where there is none */
 

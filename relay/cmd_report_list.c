@@ -35,11 +35,11 @@ static const char suppressions_help[] =
 
 /* Opens, lets `work` ask, closes; says why it did not work. */
 static int with_client(const char *name, const struct report_options *o,
-                       bool (*work)(struct report_client *c, const struct report_options *o, const char *argument, struct sp_buf *why),
+                       bool (*work)(struct api_client *c, const struct report_options *o, const char *argument, struct sp_buf *why),
                        const char *argument)
 {
 	int status;
-	struct report_client *c = report_client_open(name, o->config, &status);
+	struct api_client *c = api_client_open(name, o->config, true, &status);
 	if (c == NULL)
 		return status;
 	struct sp_buf why;
@@ -48,7 +48,7 @@ static int with_client(const char *name, const struct report_options *o,
 	if (!good)
 		fprintf(stderr, "strictpost %s: %s\n", name, sp_buf_cstr(&why));
 	sp_buf_clear(&why);
-	report_client_close(c);
+	api_client_close(c);
 	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
 }
 
@@ -96,45 +96,35 @@ static void add_row(struct table *t, const json_t *r)
 		note_endpoint(t, e);
 }
 
-static void add_target(struct sp_buf *out, const struct report_options *o)
+/* What stands in the way of all mailed reports. False with `why`. */
+static bool tell_notice(struct api_client *c, struct sp_buf *why)
 {
-	sp_buf_adds(out, "/report/list");
-	query_add(out, "day", o->day);
-	query_add(out, "domain", o->domain);
-	query_add(out, "state", o->state);
+	json_t *v = api_client_json(c, "GET", "/report/notice", why);
+	const char *notice = report_text(v, "notice");
+	if (*notice)
+		fprintf(stderr, "note: %s\n", notice);
+	json_decref(v);
+	return v != NULL;
 }
 
-/* One page, into `t` (NULL: as lines of JSON); where to go on in `next`, empty at the end. */
-static void show_page(const json_t *page, const struct report_options *o, struct table *t, struct sp_buf *next)
+static bool on_row(void *owner, const json_t *r)
 {
-	size_t i;
-	const json_t *r, *on = json_object_get(page, "next");
-	json_array_foreach(json_object_get(page, "reports"), i, r)
-		t ? add_row(t, r) : print_line(r);
-	sp_buf_reset(next);
-	if (!json_is_object(on))
-		return;
-	add_target(next, o);
-	query_add(next, "after_day", report_text(on, "day"));
-	query_add(next, "after_domain", report_text(on, "domain"));
+	struct table *t = owner;                /* NULL: as lines of JSON */
+	t ? add_row(t, r) : print_line(r);
+	return true;
 }
 
-static bool list(struct report_client *c, const struct report_options *o, const char *argument SP_UNUSED, struct sp_buf *why)
+static bool list(struct api_client *c, const struct report_options *o, const char *argument SP_UNUSED, struct sp_buf *why)
 {
 	struct table *t = o->json ? NULL : table_begin(stdout, list_columns, SP_COUNT(list_columns));
 	struct sp_buf target;
 	sp_buf_init(&target, TEXT_MAX);
-	add_target(&target, o);
-	bool good = true;
-	for (bool first = true; good && target.len > 0; first = false) {
-		json_t *page = report_ask(c, "GET", sp_buf_cstr(&target), why);
-		good = page != NULL;
-		if (first && *report_text(page, "notice"))
-			fprintf(stderr, "note: %s\n", report_text(page, "notice"));
-		if (good)
-			show_page(page, o, t, &target);
-		json_decref(page);
-	}
+	sp_buf_adds(&target, "/report/list");
+	query_add(&target, "day", o->day);
+	query_add(&target, "domain", o->domain);
+	query_add(&target, "state", o->state);
+	bool good = tell_notice(c, why);
+	good = good && api_client_each(c, sp_buf_cstr(&target), "reports", on_row, t, why);
 	if (t)
 		table_end(t, good ? "no report was sent, and none is to be" : NULL);
 	sp_buf_clear(&target);
@@ -171,7 +161,7 @@ static bool print_document(json_t *document, bool json, struct sp_buf *why)
 	return good;
 }
 
-static bool show(struct report_client *c, const struct report_options *o, const char *domain, struct sp_buf *why)
+static bool show(struct api_client *c, const struct report_options *o, const char *domain, struct sp_buf *why)
 {
 	struct control_answer a = { 0 };
 	struct sp_buf target;
@@ -179,7 +169,7 @@ static bool show(struct report_client *c, const struct report_options *o, const 
 	sp_buf_adds(&target, "/report/document");
 	query_add(&target, "domain", domain);
 	query_add(&target, "day", o->day);
-	bool good = report_client_ask(c, "GET", sp_buf_cstr(&target), &a, why);
+	bool good = api_client_ask(c, "GET", sp_buf_cstr(&target), &a, why);
 	json_t *document = good ? rpt_unwrap(sp_buf_str(&a.body), why) : NULL;
 	good = document && print_document(document, o->json, why);
 	json_decref(document);
@@ -206,41 +196,29 @@ int cmd_report_show(int argc, char **argv)
 
 static const struct table_column suppressions_columns[] = { { "address", false, true }, { "until", false, false }, { "why", false, true } };
 
-static void add_suppression(struct table *t, const json_t *s)
+static bool on_suppression(void *owner, const json_t *s)
 {
+	struct table *t = owner;
+	if (t == NULL) {
+		print_line(s);
+		return true;
+	}
 	table_cell(t, report_text(s, "address"));
 	table_cell(t, report_text(s, "until"));
 	table_cell(t, report_text(s, "text"));
+	return true;
 }
 
-static bool list_suppressions(struct report_client *c, const struct report_options *o, struct sp_buf *why)
+static bool list_suppressions(struct api_client *c, const struct report_options *o, struct sp_buf *why)
 {
 	struct table *t = o->json ? NULL : table_begin(stdout, suppressions_columns, SP_COUNT(suppressions_columns));
-	struct sp_buf target;
-	size_t i;
-	const json_t *s;
-	sp_buf_init(&target, TEXT_MAX);
-	sp_buf_adds(&target, "/report/suppressions");
-	bool good = true;
-	while (good && target.len > 0) {
-		json_t *page = report_ask(c, "GET", sp_buf_cstr(&target), why);
-		good = page != NULL;
-		json_array_foreach(json_object_get(page, "suppressions"), i, s)
-			t ? add_suppression(t, s) : print_line(s);
-		sp_buf_reset(&target);
-		if (json_is_string(json_object_get(page, "next"))) {
-			sp_buf_adds(&target, "/report/suppressions");
-			query_add(&target, "after", report_text(page, "next"));
-		}
-		json_decref(page);
-	}
+	bool good = api_client_each(c, "/report/suppressions", "suppressions", on_suppression, t, why);
 	if (t)
 		table_end(t, good ? "reports are mailed to every address" : NULL);
-	sp_buf_clear(&target);
 	return good;
 }
 
-static bool suppressions(struct report_client *c, const struct report_options *o, const char *argument SP_UNUSED, struct sp_buf *why)
+static bool suppressions(struct api_client *c, const struct report_options *o, const char *argument SP_UNUSED, struct sp_buf *why)
 {
 	if (o->remove == NULL)
 		return list_suppressions(c, o, why);
@@ -248,7 +226,7 @@ static bool suppressions(struct report_client *c, const struct report_options *o
 	sp_buf_init(&target, TEXT_MAX);
 	sp_buf_adds(&target, "/report/suppressions");
 	query_add(&target, "address", o->remove);
-	json_t *v = report_ask(c, "DELETE", sp_buf_cstr(&target), why);
+	json_t *v = api_client_json(c, "DELETE", sp_buf_cstr(&target), why);
 	if (v && o->json)
 		print_line(v);
 	else if (v)

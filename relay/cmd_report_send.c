@@ -1,4 +1,4 @@
-/* relay/cmd_report_send.c - strictpost report send: begins a run and follows it. Everything it knows it has from relay/report_api.h. */
+/* relay/cmd_report_send.c - strictpost report send: begins a run and follows it. Everything it knows it has from relay/report_api.c. */
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
 #include "relay/cmd_report.h"
@@ -26,7 +26,7 @@ static const char help[] =
 
 /* One run, as seen from here. */
 struct following {
-	struct report_client *client;
+	struct api_client *client;
 	const struct report_options *options;
 	json_int_t run, seen;                   /* its number, and the last result that was shown */
 	struct progress *progress;
@@ -86,7 +86,7 @@ static void print_summary(const struct following *f)
 	if (waiting > 0)
 		printf(" (%" JSON_INTEGER_FORMAT " of them will be tried again)", waiting);
 	putchar('\n');
-	if (report_number(s, "mailed") > 0 && !report_client_is_relay(f->client))
+	if (report_number(s, "mailed") > 0 && !api_client_is_relay(f->client))
 		puts("What is mailed waits in the spool until the relay runs.");
 }
 
@@ -120,7 +120,7 @@ static bool begin(struct following *f, struct sp_buf *why)
 	query_add(&target, "dry", o->dry ? "1" : NULL);
 	if (sp_buf_failed(&target))
 		sp_buf_adds(why, "the domain is too long");
-	json_t *v = sp_buf_failed(&target) ? NULL : report_ask(f->client, "POST", sp_buf_cstr(&target), why);
+	json_t *v = sp_buf_failed(&target) ? NULL : api_client_json(f->client, "POST", sp_buf_cstr(&target), why);
 	f->run = report_number(v, "run");
 	json_decref(v);
 	sp_buf_clear(&target);
@@ -132,7 +132,7 @@ static bool look(struct following *f, struct sp_buf *why)
 {
 	char target[64];
 	snprintf(target, sizeof(target), "/report/run?after=%" JSON_INTEGER_FORMAT, f->seen);
-	json_t *v = report_ask(f->client, "GET", target, why);
+	json_t *v = api_client_json(f->client, "GET", target, why);
 	if (v == NULL)
 		return false;
 	json_decref(f->state);
@@ -153,7 +153,7 @@ static bool follow(struct following *f, struct sp_buf *why)
 		progress_show(f->progress, (uint64_t)report_number(f->state, "done"), (uint64_t)report_number(f->state, "total"), NULL);
 		if (f->seen > seen)
 			wait_ms = POLL_MIN_MS;
-		report_client_wait(f->client, wait_ms);
+		api_client_wait(f->client, wait_ms);
 	}
 	return false;
 }
@@ -163,7 +163,7 @@ static int send_reports(const struct report_options *o)
 	struct following f = { .options = o };
 	struct sp_buf why;
 	int status;
-	f.client = report_client_open(NAME, o->config, &status);
+	f.client = api_client_open(NAME, o->config, true, &status);
 	if (f.client == NULL)
 		return status;
 	sp_buf_init(&why, TEXT_MAX);
@@ -178,7 +178,7 @@ static int send_reports(const struct report_options *o)
 	}
 	json_decref(f.state);
 	sp_buf_clear(&why);
-	report_client_close(f.client);
+	api_client_close(f.client);
 	return status;
 }
 

@@ -8,11 +8,12 @@
 #include "core/clock.h"
 #include "core/dns.h"
 #include "relay/admin.h"
+#include "relay/api_areas.h"
 #include "relay/login.h"
 #include "relay/dnssec.h"
 #include "relay/metrics.h"
 #include "relay/notify.h"
-#include "relay/report_api.h"
+#include "relay/reporter.h"
 #include "relay/reread.h"
 #include "relay/scheduler.h"
 #include "relay/shard.h"
@@ -35,7 +36,7 @@ struct run {
 	struct relay relay;
 	struct scheduler *scheduler;
 	struct reporter *reporter;
-	struct report_api *reports;
+	struct api *api;
 	struct admin *admin;
 	struct reread *reread;
 	struct dnssec *dnssec;
@@ -83,7 +84,7 @@ static void close_loop(struct run *r)
 	admin_free(r->admin);
 	reread_free(r->reread);
 	dnssec_free(r->dnssec);
-	report_api_free(r->reports);
+	api_free(r->api);
 	reporter_free(r->reporter);
 	core_mailbox_close(r->relay.main_mailbox);
 }
@@ -95,7 +96,7 @@ static void on_watch(void *owner)
 	bool done = r->scheduler_stopped && r->reporter_stopped && atomic_load(&r->relay.running) == 0;
 	if (done)
 		admin_stop(r->admin);
-	if (!done || admin_busy(r->admin) || report_api_busy(r->reports)) {
+	if (!done || api_busy(r->api)) {
 		core_timer_start(r->watch, 20);
 		return;
 	}
@@ -182,8 +183,8 @@ static void put_in_force(struct run *r, struct config *c)
 		shard_reload(r->relay.shards[i], c);
 	scheduler_reload(r->scheduler, c);
 	reporter_reload(r->reporter, c);
-	report_api_reload(r->reports, c);
-	admin_reload(r->admin, c);
+	api_reload(r->api, c);
+	admin_reload(r->admin);
 	dnssec_reload(r->dnssec, c);
 	reread_config(r->reread, c);
 	log_warnings(c);
@@ -284,10 +285,15 @@ static int open_reporter(struct run *r, struct sp_fail *why)
 	struct reporter_world world = { .loop = r->loop, .mailbox = r->relay.main_mailbox, .store = r->relay.store,
 	                                .metrics = metrics_of_main(r->relay.metrics), .give = give_report, .owner = r };
 	r->reporter = reporter_new(&world, r->config, why);
-	if (r->reporter == NULL)
-		return -1;
-	r->reports = report_api_new(&world, r->reporter, r->config);
-	return 0;
+	return r->reporter ? 0 : -1;
+}
+
+static void open_api(struct run *r)
+{
+	struct api_world world = { .loop = r->loop, .mailbox = r->relay.main_mailbox, .store = r->relay.store, .reporter = r->reporter,
+	                           .relay = &r->relay, .config = r->config };
+	r->api = api_areas_new(&world);
+	r->admin = admin_start(r->api, r->loop);
 }
 
 static void log_ready(const struct run *r)
@@ -347,7 +353,7 @@ static int serve(struct run *r)
 		r->scheduler = scheduler_start(&r->relay, r->loop, r->config);
 		r->reread = reread_start(r->loop, r->config, on_reread, r);
 		r->dnssec = dnssec_start(&r->relay, r->loop, r->config);
-		r->admin = admin_start(&r->relay, r->reports, r->loop, r->config);
+		open_api(r);
 		reporter_begin(r->reporter);
 		log_ready(r);
 		notify_manager("READY=1");

@@ -1,83 +1,24 @@
-/* relay/report_api.c - see report_api.h: the routes, runs, and documents. The tables of the store are in report_list.c. */
+/* relay/report_api.c - the reporter's area of the admin API (relay/api.h): runs and documents; the tables of the store are in report_list.c. Days are "YYYY-MM-DD".
+ *   POST   /report/send?day=&domain=&again=&dry=    begins a run: {"run": 3}; 409 while another one is under way
+ *   GET    /report/run?after=N                      how far it is, and its results numbered N+1 and on that are still kept
+ *   GET    /report/list?after=&day=&domain=&state=  a page of rows with their endpoints
+ *   GET    /report/notice                           what stands in the way of all mailed reports, or null
+ *   GET    /report/document?day=&domain=            the document (gzip) as it will be or was sent; without a day, the last one that there is
+ *   GET    /report/suppressions?after=              addresses that are left alone
+ *   DELETE /report/suppressions?address=            mails to it again */
 #include "relay/report_api_impl.h"
 
-#include "core/clock.h"
-#include "core/date.h"
-#include "core/log.h"
+#include "relay/api_areas.h"
+#include "relay/config.h"
 
 #include <stdlib.h>
 
 #define KEPT_OCTETS (512u << 10)        /* of results that are kept for who asks */
-#define ANSWER_MAX (4u << 20)
-
-/* ---- answers ---- */
-
-static int add_octets(const char *octets, size_t len, void *arg)
-{
-	sp_buf_add(arg, sp_str_make(octets, len));
-	return 0;
-}
-
-static void print_json(json_t *value, struct sp_buf *out)
-{
-	json_dump_callback(value, add_octets, out, JSON_COMPACT | JSON_ENSURE_ASCII);
-	json_decref(value);
-}
-
-void request_answer(struct request *q, int status, json_t *value)
-{
-	struct sp_buf body;
-	sp_buf_init(&body, ANSWER_MAX);
-	print_json(value, &body);
-	sp_buf_addc(&body, '\n');
-	request_send(q, status, "application/json", &body);
-}
-
-void request_refuse(struct request *q, int status, const char *fmt, ...)
-{
-	struct sp_buf raw, text;
-	va_list args;
-	sp_buf_init(&raw, REFUSAL_MAX);
-	sp_buf_init(&text, REFUSAL_MAX);
-	va_start(args, fmt);
-	sp_buf_vprintf(&raw, fmt, args);
-	va_end(args);
-	sp_buf_add_printable(&text, sp_buf_str(&raw));
-	request_answer(q, status, json_pack("{s:s}", "error", sp_buf_cstr(&text)));
-	sp_buf_clear(&raw);
-	sp_buf_clear(&text);
-}
-
-void request_send(struct request *q, int status, const char *content_type, struct sp_buf *body)
-{
-	struct report_api *a = q->api;
-	a->under_way--;
-	q->done(q->owner, status, content_type, body);
-	sp_arena_clear(&q->arena);
-	free(q);
-}
-
-bool request_read(struct request *q, const struct query_field *fields, size_t count)
-{
-	struct sp_buf why;
-	sp_buf_init(&why, REFUSAL_MAX);
-	bool good = query_read(q->query, fields, count, &q->arena, &why);
-	if (!good)
-		request_refuse(q, 400, "%s", sp_buf_cstr(&why));
-	sp_buf_clear(&why);
-	return good;
-}
 
 json_t *json_day(int64_t day)
 {
 	char text[16];
 	return json_string(rpt_day_str(day, text));
-}
-
-json_t *json_time(int64_t at_s)
-{
-	char text[40];
-	return at_s > 0 ? json_string(sp_date_rfc3339(at_s, text)) : json_null();
 }
 
 /* ---- runs ---- */
@@ -118,7 +59,7 @@ static json_t *endpoint_value(const struct rpt_endpoint *e, bool dry)
 {
 	if (dry)
 		return json_pack("{s:s, s:s}", "uri", e->uri, "text", e->text);
-	return json_pack("{s:s, s:s, s:s, s:o}", "uri", e->uri, "state", rpt_endpoint_state_str(e->state), "text", e->text, "at", json_time(e->at_s));
+	return json_pack("{s:s, s:s, s:s, s:o}", "uri", e->uri, "state", rpt_endpoint_state_str(e->state), "text", e->text, "at", api_time(e->at_s));
 }
 
 json_t *json_endpoints(const struct rpt_endpoint *endpoints, size_t count, bool dry)
@@ -150,7 +91,7 @@ static void on_result(void *owner, const struct reporter_result *r)
 	                      "domain", r->domain, "state", r->state, "report_id", r->report_id ? r->report_id : "", "text", r->text ? r->text : "",
 	                      "successes", (json_int_t)r->successes, "failures", (json_int_t)r->failures, "octets", (json_int_t)r->octets,
 	                      "endpoints", json_endpoints(r->endpoints, r->endpoint_count, dry));
-	print_json(v, &text);
+	api_print(v, &text);
 	if (!sp_buf_failed(&text))              /* else it is told as one that went by too fast */
 		keep(a, sp_buf_str(&text));
 	sp_buf_clear(&text);
@@ -163,28 +104,28 @@ static void on_end(void *owner, const struct sp_fail *why)
 	a->run.fail = *why;
 }
 
-static void send_reports(struct request *q)
+static void send_reports(struct api_request *q)
 {
 	static const struct reporter_run_ops ops = { .on_begin = on_begin, .on_result = on_result, .on_end = on_end };
-	struct report_api *a = q->api;
+	struct report_api *a = q->self;
 	struct reporter_ask ask = { .day = -1 };
 	const struct query_field fields[] = { { "day", QUERY_DAY, &ask.day }, { "domain", QUERY_DOMAIN, &ask.domain },
 	                                      { "again", QUERY_FLAG, &ask.again }, { "dry", QUERY_FLAG, &ask.dry } };
-	if (!request_read(q, fields, SP_COUNT(fields)))
+	if (!api_read(q, fields, SP_COUNT(fields)))
 		return;
-	if (!a->config->report.enabled) {
-		request_refuse(q, 409, "report.enabled is no in the configuration: no session is counted and no report sent");
+	if (!q->world->config->report.enabled) {
+		api_refuse(q, 409, "report.enabled is no in the configuration: no session is counted and no report sent");
 		return;
 	}
-	if (!reporter_run(a->reporter, &ask, &ops, a)) {
-		request_refuse(q, 409, a->run.running ? "another run of strictpost report send is under way" : "the relay is stopping");
+	if (!reporter_run(q->world->reporter, &ask, &ops, a)) {
+		api_refuse(q, 409, a->run.running ? "another run of strictpost report send is under way" : "the relay is stopping");
 		return;
 	}
 	while (!sp_list_empty(&a->kept))
 		drop_oldest(a);
 	uint64_t number = a->run.number + 1;
 	a->run = (struct report_run){ .number = number, .running = true };
-	request_answer(q, 200, json_pack("{s:I}", "run", (json_int_t)number));
+	api_answer(q, 200, json_pack("{s:I}", "run", (json_int_t)number));
 }
 
 static json_t *run_value(const struct report_api *a)
@@ -199,17 +140,17 @@ static json_t *run_value(const struct report_api *a)
 }
 
 /* The results stand as text already: they go behind the last member. */
-static void show_run(struct request *q)
+static void show_run(struct api_request *q)
 {
-	struct report_api *a = q->api;
+	struct report_api *a = q->self;
 	uint64_t after = 0;
 	const struct query_field fields[] = { { "after", QUERY_NUMBER, &after } };
 	struct sp_buf body;
 	const char *separator = "";
-	if (!request_read(q, fields, SP_COUNT(fields)))
+	if (!api_read(q, fields, SP_COUNT(fields)))
 		return;
-	sp_buf_init(&body, ANSWER_MAX);
-	print_json(run_value(a), &body);
+	sp_buf_init(&body, API_ANSWER_MAX);
+	api_print(run_value(a), &body);
 	sp_buf_truncate(&body, body.len - 1);
 	sp_buf_adds(&body, ",\"results\":[");
 	SP_LIST_EACH(&a->kept, l) {
@@ -221,95 +162,53 @@ static void show_run(struct request *q)
 		separator = ",";
 	}
 	sp_buf_adds(&body, "]}\n");
-	request_send(q, 200, "application/json", &body);
+	api_send(q, 200, "application/json", &body);
 }
 
 /* ---- documents ---- */
 
 static void on_document(void *owner, struct sp_str document, const struct sp_fail *why)
 {
-	struct request *q = owner;
+	struct api_request *q = owner;
 	struct sp_buf body;
 	if (sp_failed(why)) {
 		int status = why->kind == SP_FAIL_STORE ? 500 : why->kind == SP_FAIL_SHUTDOWN ? 503 : 404;
-		request_refuse(q, status, "%s", why->text);
+		api_refuse(q, status, "%s", why->text);
 		return;
 	}
 	sp_buf_init(&body, document.len);
 	sp_buf_add(&body, document);
-	request_send(q, 200, "application/gzip", &body);
+	api_send(q, 200, "application/gzip", &body);
 }
 
-void request_document(struct request *q, int64_t day, const char *domain)
+void report_send_document(struct api_request *q, int64_t day, const char *domain)
 {
-	reporter_document(q->api->reporter, day, domain, on_document, q);
+	reporter_document(q->world->reporter, day, domain, on_document, q);
 }
 
 /* ---- routes ---- */
 
-static const struct {
-	const char *method, *path;
-	void (*run)(struct request *q);
-} routes[] = {
+static const struct api_route routes[] = {
 	{ "POST",   "/report/send",         send_reports },
 	{ "GET",    "/report/run",          show_run },
 	{ "GET",    "/report/list",         report_list },
+	{ "GET",    "/report/notice",       report_notice },
 	{ "GET",    "/report/document",     report_document },
 	{ "GET",    "/report/suppressions", report_suppressions },
 	{ "DELETE", "/report/suppressions", report_unsuppress },
 };
 
-void report_api_ask(struct report_api *a, const char *method, struct sp_str path, struct sp_str query, report_api_done *done, void *owner)
+static void free_api(void *self)
 {
-	struct request *q = sp_alloc(sizeof(*q));
-	bool known = false;
-	*q = (struct request){ .api = a, .done = done, .owner = owner };
-	q->query = query.len > 0 ? sp_str_make(sp_arena_dup(&q->arena, query), query.len) : sp_str_of("");
-	a->under_way++;
-	for (size_t i = 0; i < SP_COUNT(routes); i++) {
-		if (!sp_str_eq(path, sp_str_of(routes[i].path)))
-			continue;
-		known = true;
-		if (strcmp(method, routes[i].method) == 0) {
-			routes[i].run(q);
-			return;
-		}
-	}
-	if (known)
-		request_refuse(q, 405, "%.*s does not take %s", (int)sp_min(path.len, 200), path.p, method);
-	else
-		request_refuse(q, 404, "there is no %.*s", (int)sp_min(path.len, 200), path.p);
-}
-
-/* ---- life ---- */
-
-struct report_api *report_api_new(const struct reporter_world *w, struct reporter *r, struct config *c)
-{
-	struct report_api *a = sp_alloc(sizeof(*a));
-	a->world = *w;
-	a->reporter = r;
-	a->config = config_ref(c);
-	sp_list_init(&a->kept);
-	return a;
-}
-
-void report_api_reload(struct report_api *a, struct config *c)
-{
-	config_unref(a->config);
-	a->config = config_ref(c);
-}
-
-bool report_api_busy(const struct report_api *a)
-{
-	return a->under_way > 0;
-}
-
-void report_api_free(struct report_api *a)
-{
-	if (a == NULL)
-		return;
+	struct report_api *a = self;
 	while (!sp_list_empty(&a->kept))
 		drop_oldest(a);
-	config_unref(a->config);
 	free(a);
+}
+
+void api_report_add(struct api *api)
+{
+	struct report_api *a = sp_alloc(sizeof(*a));
+	sp_list_init(&a->kept);
+	api_add(api, routes, SP_COUNT(routes), a, free_api);
 }

@@ -1,12 +1,15 @@
-/* relay/report_client.c - see report_client.h. */
-#include "relay/report_client.h"
+/* relay/api_client.c - see api_client.h. */
+#include "relay/api_client.h"
 
+#include "relay/api_areas.h"
 #include "relay/cmd.h"
 #include "relay/config.h"
+#include "relay/query.h"
 #include "relay/relay.h"
-#include "relay/report_api.h"
+#include "relay/reporter.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -15,21 +18,22 @@
 
 #define PROBLEMS_MAX 262144             /* octets */
 #define WHY_MAX 4096
+#define TARGET_MAX 12288                /* octets of a request's target: its head is 16 KiB at most */
 
-/* A reporter of our own. */
+/* The admin API in this process. */
 struct local {
 	struct core_loop *loop;
 	struct core_mailbox *mailbox;
 	struct core_timer *timer;
 	struct queue_store *store;
 	struct reporter *reporter;
-	struct report_api *api;
+	struct api *api;
 	struct control_answer *answer;          /* where it goes, while we wait */
 	bool answered, running;                 /* running: the loop is, and a stop is meant for this turn, not the next */
 };
 
-struct report_client {
-	char *config_path;
+struct api_client {
+	char *name, *config_path;
 	struct config *config;                  /* one ref */
 	struct local *local;                    /* NULL: the relay answers */
 };
@@ -56,7 +60,7 @@ static void close_local(struct local *l)
 		reporter_stop(l->reporter, stop_loop, l);       /* told on a later turn */
 		run_loop(l);
 	}
-	report_api_free(l->api);
+	api_free(l->api);
 	reporter_free(l->reporter);
 	core_timer_close(l->timer);
 	core_mailbox_close(l->mailbox);
@@ -77,13 +81,14 @@ static struct local *open_local(struct config *c, struct sp_fail *why)
 	l->loop = core_loop_new();
 	l->mailbox = core_mailbox_open(l->loop);
 	l->timer = core_timer_new(l->loop, stop_loop, l);
-	struct reporter_world world = { .loop = l->loop, .mailbox = l->mailbox, .store = l->store };
-	l->reporter = reporter_new(&world, c, why);
+	struct reporter_world reports = { .loop = l->loop, .mailbox = l->mailbox, .store = l->store };
+	l->reporter = reporter_new(&reports, c, why);
 	if (l->reporter == NULL) {
 		close_local(l);
 		return NULL;
 	}
-	l->api = report_api_new(&world, l->reporter, c);
+	struct api_world world = { .loop = l->loop, .mailbox = l->mailbox, .store = l->store, .reporter = l->reporter, .config = c };
+	l->api = api_areas_new(&world);
 	return l;
 }
 
@@ -103,35 +108,49 @@ static void ask_local(struct local *l, const char *method, const char *target, s
 	sp_buf_init(&out->body, SIZE_MAX / 4);
 	l->answer = out;
 	l->answered = false;
-	report_api_ask(l->api, method, path, query, on_answer, l);
+	api_ask(l->api, method, path, query, on_answer, l);
 	while (!l->answered)
 		run_loop(l);
 }
 
 /* ---- which of the two ---- */
 
-/* Files that root makes in the spool of another user keep the relay from starting. */
-static bool is_fit(const struct config *c, struct sp_buf *why)
+static bool explain_missing_spool(const struct config *c, int error, struct sp_buf *why)
 {
 	struct stat st;
-	char path[4096];
-	snprintf(path, sizeof(path), "%s/spool.db", c->state_dir);
-	if (stat(path, &st) != 0) {
-		sp_buf_printf(why, "%s: %s", path, errno == ENOENT ? "there is no spool yet; the relay makes it at its first start" : strerror(errno));
-		return false;
-	}
+	if (error == EACCES)
+		sp_buf_printf(why, "uid %ld may not look into state_dir %s; run this as the user of the relay, or as root", (long)geteuid(), c->state_dir);
+	else if (error == ENOENT && stat(c->state_dir, &st) != 0)
+		sp_buf_printf(why, "state_dir %s is not there: it is another one in the relay's configuration (--config), or no relay was ever started here",
+		              c->state_dir);
+	else
+		sp_buf_printf(why, "%s/spool.db: %s", c->state_dir, error == ENOENT ? "there is no spool yet; the relay makes it at its first start" : strerror(error));
+	return false;
+}
+
+/* Files that root makes in the spool of another user keep the relay from starting. */
+static bool is_fit(const struct api_client *c, struct sp_buf *why)
+{
+	struct stat st;
+	struct sp_buf path;
+	sp_buf_init(&path, PATH_MAX);
+	sp_buf_printf(&path, "%s/spool.db", c->config->state_dir);
+	int error = stat(sp_buf_cstr(&path), &st) == 0 ? 0 : errno;
+	sp_buf_clear(&path);
+	if (error)
+		return explain_missing_spool(c->config, error, why);
 	if (st.st_uid == geteuid())
 		return true;
-	sp_buf_printf(why, "%s belongs to uid %ld, and this is uid %ld; run it as that user: setpriv --reuid=%ld --regid=%ld --clear-groups "
-	              "strictpost report ...", path, (long)st.st_uid, (long)geteuid(), (long)st.st_uid, (long)st.st_gid);
+	sp_buf_printf(why, "%s/spool.db belongs to uid %ld, and this is uid %ld; run it as that user: setpriv --reuid=%ld --regid=%ld --clear-groups "
+	              "strictpost %s ...", c->config->state_dir, (long)st.st_uid, (long)geteuid(), (long)st.st_uid, (long)st.st_gid, c->name);
 	return false;
 }
 
 /* No relay is at the control socket. `no_relay` says why it was not reached. */
-static struct local *try_local(const struct report_client *c, const char *no_relay, struct sp_buf *why)
+static struct local *try_local(const struct api_client *c, const char *no_relay, struct sp_buf *why)
 {
 	struct sp_fail fail;
-	if (!is_fit(c->config, why)) {
+	if (!is_fit(c, why)) {
 		sp_buf_printf(why, "\n(and no relay answers: %s)", no_relay);
 		return NULL;
 	}
@@ -139,7 +158,7 @@ static struct local *try_local(const struct report_client *c, const char *no_rel
 	if (l)
 		return l;
 	if (strcmp(fail.reason, "in-use") == 0)
-		sp_buf_printf(why, "%s\nIf it is a relay that stops, or strictpost report, try again when it has ended. A relay that goes on is asked over its "
+		sp_buf_printf(why, "%s\nIf it is a relay that stops, or another strictpost command, try again when it has ended. A relay that goes on is asked over its "
 		              "control socket, and does not answer there: set admin.socket in %s, and restart it", fail.text, c->config_path);
 	else
 		sp_buf_printf(why, "%s\n(and no relay answers: %s)", fail.text, no_relay);
@@ -147,13 +166,13 @@ static struct local *try_local(const struct report_client *c, const char *no_rel
 }
 
 /* True when one of the two is there. */
-static bool find(struct report_client *c, struct sp_buf *why)
+static bool find(struct api_client *c, bool alone, struct sp_buf *why)
 {
 	struct control_answer a = { 0 };
 	struct sp_buf no_relay;
 	sp_buf_init(&no_relay, WHY_MAX);
 	bool found = control_ask(c->config_path, c->config->admin.socket, "GET", "/livez", &a, &no_relay);
-	if (!found && a.nobody) {
+	if (!found && a.nobody && alone) {
 		c->local = try_local(c, sp_buf_cstr(&no_relay), why);
 		found = c->local != NULL;
 	} else if (!found) {
@@ -166,7 +185,7 @@ static bool find(struct report_client *c, struct sp_buf *why)
 
 /* ---- life ---- */
 
-struct report_client *report_client_open(const char *name, const char *config_path, int *status)
+struct api_client *api_client_open(const char *name, const char *config_path, bool alone, int *status)
 {
 	struct sp_buf text;
 	sp_buf_init(&text, PROBLEMS_MAX);
@@ -179,12 +198,13 @@ struct report_client *report_client_open(const char *name, const char *config_pa
 	}
 	enum sp_log_level level = (enum sp_log_level)config->log.level;
 	sp_log_setup((enum sp_log_format)config->log.format, level == SP_LOG_INFO ? SP_LOG_WARNING : level);    /* what goes well is told by us */
-	struct report_client *c = sp_alloc(sizeof(*c));
+	struct api_client *c = sp_alloc(sizeof(*c));
+	c->name = sp_strdup(name);
 	c->config_path = sp_strdup(config_path);
 	c->config = config;
-	if (!find(c, &text)) {
+	if (!find(c, alone, &text)) {
 		fprintf(stderr, "strictpost %s: %s\n", name, sp_buf_cstr(&text));
-		report_client_close(c);
+		api_client_close(c);
 		c = NULL;
 		*status = RELAY_EXIT_FAILED;
 	}
@@ -192,7 +212,7 @@ struct report_client *report_client_open(const char *name, const char *config_pa
 	return c;
 }
 
-bool report_client_ask(struct report_client *c, const char *method, const char *target, struct control_answer *out, struct sp_buf *why)
+bool api_client_ask(struct api_client *c, const char *method, const char *target, struct control_answer *out, struct sp_buf *why)
 {
 	if (c->local)
 		ask_local(c->local, method, target, out);
@@ -204,7 +224,56 @@ bool report_client_ask(struct report_client *c, const char *method, const char *
 	return false;
 }
 
-void report_client_wait(struct report_client *c, unsigned wait_ms)
+json_t *api_client_json(struct api_client *c, const char *method, const char *target, struct sp_buf *why)
+{
+	struct control_answer a = { 0 };
+	json_error_t error;
+	json_t *v = NULL;
+	if (api_client_ask(c, method, target, &a, why)) {
+		v = json_loadb(a.body.p ? a.body.p : "", a.body.len, 0, &error);
+		if (v == NULL)
+			sp_buf_printf(why, "the answer is not JSON: %s", error.text);
+	}
+	sp_buf_clear(&a.body);
+	return v;
+}
+
+/* False when `row` wants no more, or there is no next page; else its target in `next`. */
+static bool read_page(const json_t *page, const char *target, const char *rows, bool (*row)(void *owner, const json_t *row), void *owner,
+                      struct sp_buf *next)
+{
+	size_t i;
+	const json_t *r;
+	json_array_foreach(json_object_get(page, rows), i, r)
+		if (!row(owner, r))
+			return false;
+	const char *after = json_string_value(json_object_get(page, "next"));
+	sp_buf_reset(next);
+	sp_buf_adds(next, target);
+	query_add(next, "after", after);
+	return after != NULL;
+}
+
+bool api_client_each(struct api_client *c, const char *target, const char *rows, bool (*row)(void *owner, const json_t *row), void *owner,
+                     struct sp_buf *why)
+{
+	struct sp_buf next;
+	sp_buf_init(&next, TARGET_MAX);
+	sp_buf_adds(&next, target);
+	bool good, more;
+	do {
+		json_t *page = sp_buf_failed(&next) ? NULL : api_client_json(c, "GET", sp_buf_cstr(&next), why);
+		if (sp_buf_failed(&next))
+			sp_buf_adds(why, "what is asked for is too long");
+		good = page != NULL;
+		more = good && read_page(page, target, rows, row, owner, &next);
+		json_decref(page);
+	} while (more);
+	sp_buf_clear(&next);
+	return good;
+}
+
+void api_client_wait(struct api_client *c, unsigned wait_ms)
 {
 	if (c->local) {
 		core_timer_start(c->local->timer, wait_ms);
@@ -215,12 +284,12 @@ void report_client_wait(struct report_client *c, unsigned wait_ms)
 	nanosleep(&wait, NULL);
 }
 
-bool report_client_is_relay(const struct report_client *c)
+bool api_client_is_relay(const struct api_client *c)
 {
 	return c->local == NULL;
 }
 
-void report_client_close(struct report_client *c)
+void api_client_close(struct api_client *c)
 {
 	if (c == NULL)
 		return;
@@ -228,5 +297,6 @@ void report_client_close(struct report_client *c)
 		close_local(c->local);
 	config_unref(c->config);
 	free(c->config_path);
+	free(c->name);
 	free(c);
 }

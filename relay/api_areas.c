@@ -1,0 +1,10 @@
+/* relay/api_areas.c - see api_areas.h. */
+#include "relay/api_areas.h"
+
+struct api *api_areas_new(const struct api_world *w)
+{
+	struct api *a = api_new(w);
+	api_status_add(a);
+	api_report_add(a);
+	return a;
+}
