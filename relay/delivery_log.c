@@ -2,23 +2,11 @@
 #include "relay/delivery_impl.h"
 
 #include "core/log.h"
-
-#include <stdio.h>
+#include "relay/plan_tell.h"
 
 const char *delivery_policy_word(const struct delivery_state *y, char text[64])
 {
-	const struct sts_demand *d = y->host ? &y->host->demand : NULL;
-	if (d && d->origin == STS_ORIGIN_TLSA && d->tlsa)
-		snprintf(text, 64, "dane/%s", sts_tlsa_state_str(d->tlsa->state));
-	else if (d && d->origin == STS_ORIGIN_RULE && d->rule)
-		snprintf(text, 64, "rule/%s", sts_level_str(d->rule->level));
-	else if (d && d->origin == STS_ORIGIN_MAIL)
-		snprintf(text, 64, "requiretls");
-	else if (d && d->has_policy)
-		snprintf(text, 64, "sts/%s", sts_mode_str(d->mode));
-	else
-		snprintf(text, 64, "none");
-	return text;
+	return plan_policy_word(y->host ? &y->host->demand : NULL, text);
 }
 
 const char *delivery_cert_word(const struct delivery_state *y)

@@ -373,8 +373,9 @@ struct plan *plan_narrow(const struct plan *p, size_t host, size_t addr)
 	n->hosts = sp_arena_alloc(&n->arena, sizeof(*n->hosts));
 	n->host_count = 1;
 	n->hosts[0] = p->hosts[host];
-	n->hosts[0].addrs[0] = p->hosts[host].addrs[addr];
-	n->hosts[0].addr_count = 1;
+	n->hosts[0].addr_count = addr == SIZE_MAX ? 0 : 1;
+	if (addr != SIZE_MAX)
+		n->hosts[0].addrs[0] = p->hosts[host].addrs[addr];
 	n->good_until_ms = UINT64_MAX;
 	return n;
 }

@@ -56,6 +56,7 @@ bool plan_same_demands(const struct plan *a, const struct plan *b);
 /* May a session that `host` of `then` proved go on under `now`? */
 bool plan_host_agrees(const struct plan *now, const struct plan *then, const struct plan_host *host);
 /* A plan with one address of one host of `p`: for a session that only looks at it (relay/check_look.c). Never old; `p` must outlive it. */
+/* SIZE_MAX for `addr`: none, for a host that is barred or has none. */
 struct plan *plan_narrow(const struct plan *p, size_t host, size_t addr);
 struct plan *plan_ref(struct plan *p);
 void plan_unref(struct plan *p);                /* NULL is fine */
