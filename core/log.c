@@ -30,6 +30,11 @@ void sp_log_setup(enum sp_log_format format, enum sp_log_level level)
 	atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
 }
 
+void sp_log_silence(void)
+{
+	atomic_store_explicit(&current_level, SP_LOG_ERROR - 1, memory_order_relaxed);
+}
+
 bool sp_log_enabled(enum sp_log_level level)
 {
 	return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);

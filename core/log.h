@@ -14,6 +14,7 @@ enum sp_log_format { SP_LOG_TEXT, SP_LOG_JSON };
 
 /* Text at level info until called. May be called again (reload). */
 void sp_log_setup(enum sp_log_format format, enum sp_log_level level);
+void sp_log_silence(void);                      /* nothing at all: in commands whose answer says it better */
 bool sp_log_enabled(enum sp_log_level level);
 
 /* A line being built. Always sp_log_begin() ... sp_log_end(); costs nothing when the level is off. */

@@ -14,6 +14,7 @@ int cmd_policy(int argc, char **argv);
 int cmd_report(int argc, char **argv);          /* its verbs: cmd_report.h */
 int cmd_dkim(int argc, char **argv);
 int cmd_user(int argc, char **argv);
+int cmd_check(int argc, char **argv);           /* its exit statuses are answers: relay/cmd_check.c */
 int cmd_status(int argc, char **argv);
 int cmd_healthcheck(int argc, char **argv);
 

@@ -194,6 +194,9 @@ int64_t config_longest_wait_ms(const struct config *c);
  * `until` has come is as if it were not there, with all that it says. Costs one look into a table, whatever the number of entries. */
 const struct config_domain *config_domain_find(const struct config *c, const char *domain, int64_t now_s);
 
+/* From now on there is no entry for any domain, as far as config_domain_find() knows. For a configuration that nobody shares. */
+void config_forget_domains(struct config *c);
+
 const struct config_identity *config_report_identity(const struct config *c);
 /* The signers for `domain` (lower case, A-labels), `use` being mail or reports: writes up to `max` of them, returns how many. */
 struct smtp_dkim_signer;

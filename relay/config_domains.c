@@ -138,6 +138,12 @@ static void finish_domains(struct conf_reader *r)
 	}
 }
 
+void config_forget_domains(struct config *c)
+{
+	sp_map_clear(&c->domains.index);
+	sp_map_init(&c->domains.index);
+}
+
 const struct config_domain *config_domain_find(const struct config *c, const char *domain, int64_t now_s)
 {
 	const struct sp_map_node *n = sp_map_find(&c->domains.index, sp_str_of(domain));

@@ -57,6 +57,12 @@ json_t *plan_tell_text(struct sp_str text)
 	return told;
 }
 
+json_t *plan_tell_name(const char *name)
+{
+	json_t *told = json_string(name);       /* NULL where it is no UTF-8 */
+	return told ? told : plan_tell_text(sp_str_of(name));
+}
+
 json_t *plan_tell_time(int64_t at_s)
 {
 	char text[40];

@@ -27,6 +27,7 @@ struct relay {
 	struct logins *logins;                  /* what all shards know of log-ins (relay/login.h) */
 	struct pace *pace;                      /* outbound sessions by address */
 	struct rates *rates;                    /* messages by next hop */
+	const struct evidence_tap *evidence_tap;        /* relay/evidence.h; NULL in a relay that runs */
 	const struct policy_tap *policy_tap;    /* relay/policy.h; NULL in a relay that runs */
 	atomic_uint connections;                /* client sessions on all shards */
 	atomic_uint fetches;                    /* policy fetches under way on all shards, but for */
