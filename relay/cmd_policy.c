@@ -1,17 +1,12 @@
-/* relay/cmd_policy.c - strictpost policy lint|txt|match: our parsers, for the owner of a domain, before a policy is published.
- * Says exactly what the relay would conclude, and with it what may trouble other senders. */
+/* relay/cmd_policy.c - strictpost policy VERB: its verbs are rows here. */
+#include "relay/cmd_policy.h"
+
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
+#include "relay/cmd_verb.h"
 
-#include "core/dnsmsg.h"
-#include "sts/policy.h"
-#include "sts/record.h"
-
-#include <errno.h>
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -19,194 +14,68 @@ static const char help[] =
 	"       strictpost policy txt RECORD...             do these TXT records of _mta-sts.<domain> announce a policy?\n"
 	"                                                   one argument for each record of the set\n"
 	"       strictpost policy match HOST PATTERN...     is an MX host covered by one of these mx patterns?\n"
-	"options: --json   one JSON object on standard output\n"
-	"         --help\n"
-	"exit: 0 valid or match, 1 not, 2 usage, or a file that cannot be read\n";
+	"       strictpost policy list [OPTIONS]            the policies that are cached, and how their refresh goes\n"
+	"       strictpost policy show DOMAIN...            all that is cached of a domain\n"
+	"       strictpost policy history [DOMAIN...]       what changed, the newest first; what weakened an enforce is marked\n"
+	"       strictpost policy refresh DOMAIN...|--all   ask the domain now, and say what came of it\n"
+	"       strictpost policy forget DOMAIN...          drop what is cached of a domain\n"
+	"options: --json   one JSON object on standard output; of lists, one a line\n"
+	"         --help   of list, show, history, refresh and forget: more\n"
+	"exit: 0 valid, match, done; 1 not; 2 usage, or a file that cannot be read\n";
 
-/* ---- answers ---- */
+/* ---- lint, txt and match take no option but --json ---- */
 
-static int answer_json(json_t *answer, bool good)
-{
-	json_dumpf(answer, stdout, 0);
-	putchar('\n');
-	json_decref(answer);
-	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
-}
-
-static int answer_invalid(bool json, const char *what, const char *error)
-{
-	if (json)
-		return answer_json(json_pack("{s:b, s:s}", "valid", 0, "error", error), false);
-	printf("%s: not valid: %s\n", what, error);
-	return RELAY_EXIT_FAILED;
-}
-
-/* ---- lint ---- */
-
-/* At most one octet more than a policy may have: enough to see that it is too large. False with errno. */
-static bool read_file(const char *path, struct sp_buf *out)
-{
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-	if (file == NULL)
-		return false;
-	char *room = sp_buf_room(out, STS_POLICY_SIZE_MAX + 1);
-	errno = 0;
-	sp_buf_wrote(out, fread(room, 1, STS_POLICY_SIZE_MAX + 1, file));
-	int error = ferror(file) ? errno : 0;
-	if (file != stdin)
-		fclose(file);
-	errno = error;
-	return error == 0;
-}
-
-static void on_warning(void *arg, const char *text)
-{
-	json_array_append_new(arg, json_string(text));
-}
-
-static json_t *list_mx(const struct sts_policy *p)
-{
-	json_t *list = json_array();
-	for (size_t i = 0; i < sts_policy_mx_count(p); i++)
-		json_array_append_new(list, json_string(sts_policy_mx(p, i)));
-	return list;
-}
-
-static void print_policy(const char *path, const struct sts_policy *p, const json_t *warnings)
-{
-	static const char *const meaning[] = {
-		[STS_MODE_NONE] = "senders act as if there were no policy",
-		[STS_MODE_TESTING] = "failures are reported, mail is delivered nevertheless",
-		[STS_MODE_ENFORCE] = "mail is kept back from hosts that fail",
-	};
-	printf("%s: valid\n", path);
-	printf("  mode     %s: %s\n", sts_mode_str(sts_policy_mode(p)), meaning[sts_policy_mode(p)]);
-	for (size_t i = 0; i < sts_policy_mx_count(p); i++)
-		printf("  mx       %s\n", sts_policy_mx(p, i));
-	printf("  max_age  %u s (%.1f days)\n", sts_policy_max_age_s(p), sts_policy_max_age_s(p) / 86400.0);
-	size_t i;
-	json_t *text;
-	json_array_foreach(warnings, i, text)
-		printf("  warning: %s\n", json_string_value(text));
-}
-
-static int report_policy(bool json, const char *path, const struct sts_policy *p, json_t *warnings)
-{
-	if (!json) {
-		print_policy(path, p, warnings);
-		return RELAY_EXIT_OK;
-	}
-	return answer_json(json_pack("{s:b, s:s, s:o, s:I, s:O}", "valid", 1, "mode", sts_mode_str(sts_policy_mode(p)), "mx", list_mx(p),
-	                             "max_age", (json_int_t)sts_policy_max_age_s(p), "warnings", warnings), true);
-}
-
-static int judge_policy(bool json, const char *path, struct sp_str body)
-{
-	if (body.len > STS_POLICY_SIZE_MAX)
-		return answer_invalid(json, path, "the policy is larger than 64 KiB (65536 octets); senders do not read more");
-	json_t *warnings = json_array();
-	struct sp_buf why;
-	sp_buf_init(&why, 1024);
-	struct sts_policy *p = sts_policy_parse(body, on_warning, warnings, &why);
-	int status = p ? report_policy(json, path, p, warnings) : answer_invalid(json, path, sp_buf_cstr(&why));
-	sts_policy_unref(p);
-	json_decref(warnings);
-	sp_buf_clear(&why);
-	return status;
-}
-
-static int lint(bool json, int argc, char **argv)
-{
-	if (argc != 1) {
-		fputs("strictpost policy lint: give one file, or - for standard input\n", stderr);
-		return RELAY_EXIT_USAGE;
-	}
-	struct sp_buf body;
-	sp_buf_init(&body, STS_POLICY_SIZE_MAX + 1);
-	int status = RELAY_EXIT_USAGE;
-	if (read_file(argv[0], &body))
-		status = judge_policy(json, strcmp(argv[0], "-") == 0 ? "standard input" : argv[0], sp_buf_str(&body));
-	else
-		fprintf(stderr, "strictpost policy lint: cannot read %s: %s\n", argv[0], strerror(errno));
-	sp_buf_clear(&body);
-	return status;
-}
-
-/* ---- txt ---- */
-
-static int txt(bool json, int argc, char **argv)
-{
-	if (argc < 1) {
-		fputs("strictpost policy txt: give the TXT records of _mta-sts.<domain>, one argument each\n", stderr);
-		return RELAY_EXIT_USAGE;
-	}
-	struct sp_str *records = sp_alloc_array((size_t)argc, sizeof(*records));
-	for (int i = 0; i < argc; i++)
-		records[i] = sp_str_of(argv[i]);
-	char id[STS_ID_MAX + 1];
-	const char *why;
-	enum sts_record_status status = sts_record_parse(records, (size_t)argc, id, &why);
-	free(records);
-	if (status != STS_RECORD_OK)
-		return answer_invalid(json, "_mta-sts", why);
-	if (json)
-		return answer_json(json_pack("{s:b, s:s}", "valid", 1, "id", id), true);
-	printf("_mta-sts: valid\n  id       %s\n", id);
-	return RELAY_EXIT_OK;
-}
-
-/* ---- match ---- */
-
-static void warn_about(const char *host, int count, char **patterns)
-{
-	struct sp_str name = sp_str_of(host);
-	if (name.len > 0 && name.p[name.len - 1] == '.')
-		name.len--;
-	if (!core_dns_name_ok(name))
-		fprintf(stderr, "warning: %s is not a host name as DNS has it; an internationalised one is written in its xn-- form\n", host);
-	for (int i = 0; i < count; i++) {
-		const char *why;
-		if (!sts_mx_pattern_ok(sp_str_of(patterns[i]), &why))
-			fprintf(stderr, "warning: %s is no mx pattern and matches nothing: %s\n", patterns[i], why);
-	}
-}
-
-static int match(bool json, int argc, char **argv)
-{
-	if (argc < 2) {
-		fputs("strictpost policy match: give a host name and one pattern or more\n", stderr);
-		return RELAY_EXIT_USAGE;
-	}
-	int at = 1;
-	while (at < argc && !sts_mx_match(sp_str_of(argv[at]), sp_str_of(argv[0])))
-		at++;
-	bool good = at < argc;
-	warn_about(argv[0], argc - 1, argv + 1);
-	if (json)
-		return answer_json(json_pack("{s:b}", "match", good), good);
-	if (good)
-		printf("%s: match: covered by %s\n", argv[0], argv[at]);
-	else
-		printf("%s: no match: no pattern covers it (a wildcard stands for exactly one label)\n", argv[0]);
-	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
-}
-
-/* ---- the command ---- */
-
-static const struct {
-	const char *name;
-	int (*run)(bool json, int argc, char **argv);
-} verbs[] = { { "lint", lint }, { "txt", txt }, { "match", match } };
-
-int cmd_policy(int argc, char **argv)
+static int with_input(int argc, char **argv, int (*run)(bool json, int argc, char **argv))
 {
 	struct cmd_options o;                   /* --config is taken, as everywhere; nothing here depends on it */
 	int status;
 	if (!cmd_options(argc, argv, help, true, &o, &status))
 		return status;
-	for (size_t i = 0; optind < argc && i < SP_COUNT(verbs); i++)
-		if (strcmp(argv[optind], verbs[i].name) == 0)
-			return verbs[i].run(o.json, argc - optind - 1, argv + optind + 1);
-	fputs(help, stderr);
-	return RELAY_EXIT_USAGE;
+	return run(o.json, argc - optind, argv + optind);
+}
+
+static int lint(int argc, char **argv)
+{
+	return with_input(argc, argv, cmd_policy_lint);
+}
+
+static int txt(int argc, char **argv)
+{
+	return with_input(argc, argv, cmd_policy_txt);
+}
+
+static int match(int argc, char **argv)
+{
+	return with_input(argc, argv, cmd_policy_match);
+}
+
+static const struct cmd_verb verbs[] = {
+	{ "lint", NULL, "", lint },                      { "txt", NULL, "", txt },
+	{ "match", NULL, "", match },                    { "list", NULL, "", cmd_policy_list },
+	{ "show", NULL, "", cmd_policy_show },           { "history", NULL, "", cmd_policy_history },
+	{ "refresh", NULL, "", cmd_policy_refresh },     { "forget", NULL, "", cmd_policy_forget },
+};
+
+/* "--json txt RECORD", "--config FILE list": options in front of the verb are put behind it. False where there is no verb. */
+static bool verb_first(int argc, char **argv)
+{
+	int at = 1;
+	while (at < argc && argv[at][0] == '-')
+		at += strcmp(argv[at], "--config") == 0 || strcmp(argv[at], "-c") == 0 ? 2 : 1;
+	if (at >= argc)
+		return false;
+	char *verb = argv[at];
+	memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof(*argv));
+	argv[1] = verb;
+	return true;
+}
+
+int cmd_policy(int argc, char **argv)
+{
+	static const struct cmd_verbs policy = { .group = "policy", .help = help, .verbs = verbs, .count = SP_COUNT(verbs) };
+	if (argc > 1 && argv[1][0] == '-' && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0 && !verb_first(argc, argv)) {
+		fputs(help, stderr);
+		return RELAY_EXIT_USAGE;
+	}
+	return cmd_verbs(&policy, argc, argv);
 }

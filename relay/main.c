@@ -13,7 +13,7 @@ static const struct cmd_verb commands[] = {
 	{ "run",         NULL, "run the relay in the foreground",                        cmd_run },
 	{ "config",      NULL, "check a configuration file, or print it with defaults",  cmd_config },
 	{ "check",       NULL, "what a domain demands, would mail reach it, what to mend", cmd_check },
-	{ "policy",      NULL, "lint an MTA-STS policy, a TXT record, or match an MX",   cmd_policy },
+	{ "policy",      NULL, "policies: what is cached, what changed; lint a file, match an MX", cmd_policy },
 	{ "report",      NULL, "send TLS reports (RFC 8460); show, read and check them", cmd_report },
 	{ "dkim",        NULL, "make a key that signs mail and reports, print its DNS record", cmd_dkim },
 	{ "user",        NULL, "who may log in, with which password, and send as whom",  cmd_user },

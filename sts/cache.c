@@ -166,21 +166,10 @@ enum core_db_status sts_cache_due(struct core_db *db, int64_t now_s, size_t limi
 	return status;
 }
 
-static enum sts_mode mode_of(struct sp_str text)
-{
-	static const char *const modes[] = {
-#define X(name, text) [STS_MODE_##name] = text,
-		STS_MODES(X)
-#undef X
-	};
-	size_t i = STS_MODE_NONE;
-	return sp_str_among(text, modes, SP_COUNT(modes), &i) ? (enum sts_mode)i : STS_MODE_NONE;
-}
-
 static void add_counts(struct core_stmt *s, struct sts_cache_counts *out)
 {
-	enum sts_mode mode = mode_of(core_stmt_col_text(s, 0));
-	bool cached = core_stmt_col_text(s, 0).len > 0, valid = core_stmt_col_int(s, 1) != 0, fails = core_stmt_col_int(s, 2) != 0;
+	enum sts_mode mode = STS_MODE_NONE;
+	bool cached = sts_mode_parse(core_stmt_col_text(s, 0), &mode), valid = core_stmt_col_int(s, 1) != 0, fails = core_stmt_col_int(s, 2) != 0;
 	uint64_t count = (uint64_t)core_stmt_col_int(s, 3);
 	int64_t expires_s = core_stmt_col_int(s, 4);
 	if (!cached) {

@@ -26,6 +26,15 @@ const char *sts_mode_str(enum sts_mode mode)
 	return mode_names[mode];
 }
 
+bool sts_mode_parse(struct sp_str s, enum sts_mode *out)
+{
+	size_t i;
+	if (!sp_str_among(s, mode_names, SP_COUNT(mode_names), &i))
+		return false;
+	*out = (enum sts_mode)i;
+	return true;
+}
+
 /* ---- parsing ---- */
 
 enum key { KEY_VERSION, KEY_MODE, KEY_MAX_AGE, KEY_MX, KEY_COUNT };
@@ -98,12 +107,8 @@ static bool read_version(struct parser *ps, struct sp_str value)
 /* RFC 8461 3.2: a mode that is none of the three makes the policy invalid; it is not "none". */
 static bool read_mode(struct parser *ps, struct sp_str value)
 {
-	for (size_t i = 0; i < SP_COUNT(mode_names); i++) {
-		if (sp_str_eq(value, sp_str_of(mode_names[i]))) {
-			ps->p->mode = (enum sts_mode)i;
-			return true;
-		}
-	}
+	if (sts_mode_parse(value, &ps->p->mode))
+		return true;
 	return fail(ps, "the mode must be \"enforce\", \"testing\" or \"none\" in lower case, not %s", quote(value).text);
 }
 

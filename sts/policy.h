@@ -20,6 +20,7 @@ enum sts_mode {
 #undef X
 };
 const char *sts_mode_str(enum sts_mode mode);
+SP_NODISCARD bool sts_mode_parse(struct sp_str s, enum sts_mode *out);
 
 struct sts_policy;              /* opaque, counted */
 
