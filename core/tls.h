@@ -48,6 +48,18 @@ SP_NODISCARD bool core_tls_verify(struct core_tls_client *t, const struct core_t
                                   int64_t now_s, struct sp_fail *why);
 /* One line for logs and DSNs: leaf subject, SANs (cut), issuer, notAfter. Printable. Appends to `out`. */
 void core_tls_describe(const struct core_tls_peer *peer, struct sp_buf *out);
+/* The certificates of the chain, one by one. Texts are printable, and cut; names are those of type DNS, with a blank between. Initialised by the caller, used for one after
+ * the other; a date that cannot be read is 0. False: there is no such certificate. */
+#define CORE_TLS_NAMES_MAX 2048         /* octets of names of a certificate */
+struct core_tls_certificate {
+	struct sp_buf subject, names, issuer;
+	int64_t not_before_s, not_after_s;      /* Unix seconds */
+};
+void core_tls_certificate_init(struct core_tls_certificate *c);
+void core_tls_certificate_clear(struct core_tls_certificate *c);
+SP_NODISCARD bool core_tls_chain_at(const struct core_tls_peer *peer, size_t i, struct core_tls_certificate *out);
+/* Appends the chain as PEM, the leaf first, as many certificates as `out` has room for. */
+void core_tls_chain_pem(const struct core_tls_peer *peer, struct sp_buf *out);
 /* The earliest notAfter in the peer's chain in Unix seconds, INT64_MAX without a chain. */
 int64_t core_tls_chain_expires(const struct core_tls_peer *peer);
 

@@ -222,6 +222,48 @@ static void test_describe_and_expiry(void **state)
 	cert_clear(&cert);
 }
 
+static size_t count_of(struct sp_str text, const char *what)
+{
+	size_t count = 0;
+	for (const char *at = text.p; at && (at = strstr(at, what)) != NULL; at++)
+		count++;
+	return count;
+}
+
+static void test_the_chain_one_by_one_and_as_pem(void **state)
+{
+	(void)state;
+	struct cert_ask ask = { .cn = "mx", .alt = "DNS:a.example,DNS:b.example" };
+	struct cert cert = cert_make(&ask, &old_middle);
+	struct x509_chain chain = { chain_of(&cert, &old_middle) };
+	struct core_tls_peer peer = { .chain = &chain }, none = { 0 };
+	struct core_tls_certificate c;
+	struct sp_buf pem;
+	core_tls_certificate_init(&c);
+	assert_false(core_tls_chain_at(&none, 0, &c));
+	assert_true(core_tls_chain_at(&peer, 0, &c));
+	assert_string_equal(sp_buf_cstr(&c.names), "a.example b.example");
+	assert_string_equal(sp_buf_cstr(&c.issuer), "CN=Old Middle");
+	assert_true(core_tls_chain_at(&peer, 1, &c));
+	assert_string_equal(sp_buf_cstr(&c.subject), "CN=Old Middle");
+	assert_string_equal(sp_buf_cstr(&c.names), "");
+	assert_true(c.not_after_s == CERT_NOW - CERT_DAY);
+	assert_false(core_tls_chain_at(&peer, 2, &c));
+	core_tls_certificate_clear(&c);
+	sp_buf_init(&pem, 8192);
+	core_tls_chain_pem(&peer, &pem);
+	assert_int_equal(count_of(sp_buf_str(&pem), "-----BEGIN CERTIFICATE-----"), 2);
+	size_t len = pem.len;
+	sp_buf_clear(&pem);
+	sp_buf_init(&pem, len - 1);
+	core_tls_chain_pem(&peer, &pem);
+	assert_int_equal(count_of(sp_buf_str(&pem), "-----END CERTIFICATE-----"), 1);           /* no half of one */
+	assert_false(sp_buf_failed(&pem));
+	sp_buf_clear(&pem);
+	sk_X509_free(chain.certs);
+	cert_clear(&cert);
+}
+
 /* Contexts. */
 
 static void test_version_parse(void **state)
@@ -633,6 +675,7 @@ int main(void)
 		cmocka_unit_test(test_no_certificate_is_validation_failure),
 		cmocka_unit_test(test_chain_too_long),
 		cmocka_unit_test(test_describe_and_expiry),
+		cmocka_unit_test(test_the_chain_one_by_one_and_as_pem),
 		cmocka_unit_test(test_version_parse),
 		cmocka_unit_test(test_ca_file_that_cannot_serve),
 		cmocka_unit_test(test_system_store_that_is_empty_is_told),
