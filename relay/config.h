@@ -159,6 +159,7 @@ struct config {
 	} report;
 	struct config_identity identity;                        /* strings are ours */
 	struct { struct config_dkim *items; size_t count; } dkim;
+	struct { int64_t keep_ms, size; } evidence;             /* of attempts (relay/evidence.h); keep 0: none */
 	struct { int64_t format, level; } log;                  /* enum sp_log_format, enum sp_log_level */
 	struct { char *socket; } admin;                         /* "": none */
 };

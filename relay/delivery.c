@@ -33,6 +33,7 @@ void delivery_end(struct delivery_state *y, const struct sp_fail *why)
 	sp_list_remove(&y->pub.link);
 	d->session_count--;
 	account_flush(&y->account, y->shard);
+	delivery_evidence_free(y);
 	core_timer_close(y->timer);
 	plan_unref(y->plan);
 	free(y->recipients);
@@ -65,6 +66,7 @@ static void into_pool(struct delivery_state *y)
 	y->pub.dest->pool_count++;
 	y->shard->idle_sessions++;
 	y->idle_since_ms = core_clock_mono_ms();
+	delivery_evidence_idle(y);
 	core_timer_start(y->timer, IDLE_LOOK_MS);
 	core_conn_deadline(y->conn, 0);
 }
@@ -229,6 +231,7 @@ static void on_data(void *owner, struct sp_str data)
 		leave_pool(y);
 		core_timer_stop(y->timer);
 	}
+	delivery_evidence_in(y, data);
 	delivery_drive(y, &data);
 }
 

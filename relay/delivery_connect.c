@@ -19,6 +19,7 @@ static void keep_session(struct delivery_state *y)
 void delivery_drop_connection(struct delivery_state *y, const struct sp_fail *why, bool politely)
 {
 	keep_session(y);
+	delivery_evidence_over(y, why);
 	delivery_leave(y, why);
 	if (politely && y->conn)
 		core_conn_finish(y->conn, LINGER_MS);
@@ -98,6 +99,7 @@ void delivery_plan_tries(struct delivery_state *y)
 static void skip_host(struct delivery_state *y)
 {
 	const struct plan_host *h = y->host;
+	delivery_evidence_begin(y);
 	if (sp_failed(&h->demand.barred)) {
 		delivery_refuse_host(y);
 		return;
@@ -148,6 +150,7 @@ void delivery_connect(struct delivery_state *y)
 	y->shown = (struct sts_shown){ 0 };
 	y->began_ms = core_clock_mono_ms();
 	y->deadline_ms = y->began_ms + DELIVERY_SESSION_MS;
+	delivery_evidence_begin(y);
 	if (core_conn_connect(y->shard->loop, &y->addr, our_address(source, &y->addr), CONNECT_MS, &delivery_conn_ops, y, &y->conn, &why) != 0) {
 		delivery_conclude(y, "failed", &why, NULL);
 		delivery_try_failed(y, &why);

@@ -139,6 +139,7 @@ void delivery_conclude(struct delivery_state *y, const char *word, const struct 
 	for (size_t i = 0; i < told.count; i++)
 		account_add(&y->account, y->shard, &told.events[i]);
 	delivery_log_session(y, word, fault, &told);
+	delivery_evidence_conclude(y, word, fault, &told);
 }
 
 void delivery_flush_late(struct delivery *pub, int64_t today)

@@ -34,6 +34,7 @@ bool delivery_ask_other_family(struct delivery_state *y, const struct smtp_clien
 	for (size_t i = 0; i < count; i++)
 		y->judged[i] = r->recipients[i];
 	y->judged_addr = y->addr;
+	delivery_evidence_leave(y, &r->recipients[0]);
 	y->family = DELIVERY_FAMILY_LEAVING;
 	return true;
 }

@@ -46,6 +46,7 @@ struct delivery_state {
 	bool proven;                            /* this connection is what the verdict wants */
 	bool suits;                             /* and offers what the mail requires: it may carry it */
 	bool concluded;                         /* this session, with its retry in the clear, was counted */
+	struct delivery_evidence *evidence;     /* NULL: nothing is kept */
 	struct account *account;                /* counted, and not yet on its way to the store; NULL: nothing */
 	struct sp_fail worst;                   /* of all tries */
 	struct core_timer *timer;               /* the next try on a later turn; idle in the pool */
@@ -125,6 +126,21 @@ struct delivery_told {
 /* A session came to an end that is worth a line: counts it, if it is a conclusion and the first of this session. `word`: proven, tolerated (a fault that is
  * let pass), refused, failed. `result`: how it did under each policy; NULL where it says nothing of TLS (no connection, no greeting). */
 void delivery_conclude(struct delivery_state *y, const char *word, const struct sp_fail *fault, const struct sts_result *result);
+
+/* delivery_evidence.c: what is seen, for relay/evidence.h. All of them do nothing where nothing is kept. */
+struct evidence_sheet;
+void delivery_evidence_begin(struct delivery_state *y);         /* a connection to y->addr, or the look at a host that gets none */
+void delivery_evidence_in(struct delivery_state *y, struct sp_str octets);      /* at the engine's boundary: in clear */
+void delivery_evidence_out(struct delivery_state *y, struct sp_str octets);
+void delivery_evidence_lent(struct delivery_state *y, size_t octets);           /* content that went beside the engine's output */
+void delivery_evidence_note(struct delivery_state *y, const char *text);        /* what happened in between */
+void delivery_evidence_conclude(struct delivery_state *y, const char *word, const struct sp_fail *fault, const struct delivery_told *told);
+void delivery_evidence_leave(struct delivery_state *y, const struct sp_fail *why);      /* it is left for another address, though it was proved: its row goes alone */
+void delivery_evidence_mail(struct delivery_state *y);          /* a message begins */
+struct evidence_sheet *delivery_evidence_take(struct delivery_state *y);        /* for the results of the message in hand; the caller's. NULL: none */
+void delivery_evidence_idle(struct delivery_state *y);          /* into the pool */
+void delivery_evidence_over(struct delivery_state *y, const struct sp_fail *why);       /* the connection is dropped; `why` as delivery_drop_connection() has it */
+void delivery_evidence_free(struct delivery_state *y);
 
 /* delivery_log.c */
 const char *delivery_policy_word(const struct delivery_state *y, char text[64]);        /* "sts/enforce", "dane/usable", "rule/encrypt", "none" */

@@ -13,8 +13,10 @@
 void delivery_flush(struct delivery_state *y)
 {
 	struct sp_buf *out = smtp_client_output(y->client);
-	if (out->len > 0)
-		core_conn_send(y->conn, out);
+	if (out->len == 0)
+		return;
+	delivery_evidence_out(y, sp_buf_str(out));
+	core_conn_send(y->conn, out);
 }
 
 static bool asks(const struct sp_rcpt_wish *w)
@@ -56,6 +58,7 @@ void delivery_begin_mail(struct delivery_state *y)
 	struct queue_job *j = y->job;
 	const struct queue_message *m = j->message;
 	queue_store_in_hand(y->shard->relay->store, y->shard->index, m->id);
+	delivery_evidence_mail(y);
 	y->job_ms = core_clock_mono_ms();
 	y->first_job = y->messages == 0;
 	metrics_add(y->shard->metrics, METRIC_TRANSACTIONS, y->first_job ? METRICS_NEW : METRICS_REUSED, 1);
@@ -83,6 +86,7 @@ static void give_piece(struct delivery_state *y, struct sp_str piece)
 	if (sp_body_path(body) == NULL && smtp_client_body_raw(y->client)) {
 		delivery_flush(y);
 		core_conn_send_lent(y->conn, piece, release_body, sp_body_ref(body));
+		delivery_evidence_lent(y, piece.len);
 		smtp_client_body_lent(y->client, piece);
 	} else {
 		smtp_client_body(y->client, piece);
@@ -150,6 +154,7 @@ void delivery_settle(struct delivery_state *y, const struct sp_fail *fails, cons
 	facts.queue_ms = age_ms - facts.transfer_ms - facts.connect_ms - facts.tls_ms;
 	if (facts.queue_ms < 0)
 		facts.queue_ms = 0;
+	facts.sheet = delivery_evidence_take(y);
 	y->job = NULL;
 	delivery_forget_judged(y);
 	struct account *account = y->account;

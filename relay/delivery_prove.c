@@ -3,6 +3,8 @@
 
 #include "core/clock.h"
 
+#include <stdio.h>
+
 static const struct sts_demand *demand(const struct delivery_state *y)
 {
 	return &y->host->demand;
@@ -52,7 +54,10 @@ static bool prove(struct delivery_state *y)
 	}
 	y->proven = true;
 	y->proven_ms = core_clock_mono_ms();
-	if (!y->clear)                          /* the retry in the clear was told with the handshake that failed */
+	struct delivery_told nothing = { .count = 0 };
+	if (y->clear)                           /* the retry in the clear was told with the handshake that failed */
+		delivery_evidence_conclude(y, "tolerated", &SP_FAIL_OK, &nothing);
+	else
 		delivery_conclude(y, sp_failed(&result.why) ? "tolerated" : "proven", &result.why, &result);
 	return true;
 }
@@ -93,8 +98,19 @@ static void no_handshake(struct delivery_state *y, const struct sp_fail *why)
 	}
 }
 
+static void note_handshake(struct delivery_state *y, const struct sp_fail *fail, const struct core_tls_peer *peer)
+{
+	char text[600];
+	if (sp_failed(fail))
+		snprintf(text, sizeof(text), "TLS: %s", fail->text);
+	else
+		snprintf(text, sizeof(text), "%s, %s%s", peer->version, peer->cipher, peer->resumed ? ", resumed" : "");
+	delivery_evidence_note(y, text);
+}
+
 void delivery_on_tls(struct delivery_state *y, const struct sp_fail *fail)
 {
+	note_handshake(y, fail, sp_failed(fail) ? NULL : core_conn_tls_peer(y->conn));
 	if (sp_failed(fail)) {
 		no_handshake(y, fail);
 		return;

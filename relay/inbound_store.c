@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "relay/evidence.h"
 #include "relay/report_bounce.h"
 #include "relay/route.h"
 
@@ -22,6 +23,8 @@ struct storing {
 	struct inbound_client client;
 	struct sp_mail_wish wish;               /* strings in the arena */
 	char *sender, *helo, *dkim;
+	struct queue_extra extra;               /* its evidence: */
+	struct sp_buf evidence;                 /* JSON; empty: none is kept */
 };
 
 static void free_storing(struct storing *st)
@@ -33,6 +36,7 @@ static void free_storing(struct storing *st)
 	free(st->sender);
 	free(st->helo);
 	free(st->dkim);
+	sp_buf_clear(&st->evidence);
 	free(st);
 }
 
@@ -114,11 +118,58 @@ static void on_stored(void *owner, const struct sp_fail *why)
 	shard_op_end(s);
 }
 
+static void add_cstr(struct sp_json *j, const char *key, const char *value)
+{
+	if (value && *value)
+		sp_json_cstr(j, key, value);
+}
+
+/* relay/evidence.h: the event that the story of a message begins with. */
+static void write_evidence(struct storing *st)
+{
+	struct sp_json j;
+	const struct inbound_client *c = &st->client;
+	sp_buf_init(&st->evidence, EVIDENCE_DATA_MAX);
+	sp_json_begin(&j, &st->evidence);
+	sp_json_open(&j, NULL, '{');
+	sp_json_cstr(&j, "event", "accepted");
+	sp_json_cstr(&j, "sender", st->sender);
+	sp_json_cstr(&j, "client", c->text);
+	add_cstr(&j, "via", c->via);
+	add_cstr(&j, "user", c->user);
+	add_cstr(&j, "subject", c->subject);
+	add_cstr(&j, "tls", c->tls);
+	add_cstr(&j, "helo", st->helo);
+	add_cstr(&j, "dkim", st->dkim);
+	sp_json_int(&j, "size", (int64_t)st->message->size);
+	sp_json_int(&j, "recipient_count", (int64_t)st->count);
+	sp_json_open(&j, "recipients", '[');
+	for (size_t i = 0; i < sp_min(st->count, EVIDENCE_RECIPIENTS_MAX); i++) {
+		sp_json_open(&j, NULL, '{');
+		sp_json_cstr(&j, "address", st->recipients[i].address);
+		sp_json_close(&j, '}');
+	}
+	sp_json_close(&j, ']');
+	sp_json_close(&j, '}');
+}
+
+/* On the store's thread. */
+static enum core_db_status run_extra(struct core_db *db, struct queue_extra *x)
+{
+	struct storing *st = sp_container_of(x, struct storing, extra);
+	struct queue_evidence_event e = { .id = st->id, .at_ms = st->arrived_ms, .message = st->id, .data = sp_buf_str(&st->evidence) };
+	return queue_evidence_add_event(db, &e);
+}
+
 static void store(struct storing *st)
 {
 	struct shard *s = st->shard;
+	if (s->config->evidence.keep_ms > 0) {
+		write_evidence(st);
+		st->extra.run = run_extra;
+	}
 	shard_op_begin(s);
-	queue_accept(s->relay->store, st->message, st->recipients, st->count, NULL, s->mailbox, on_stored, st);
+	queue_accept(s->relay->store, st->message, st->recipients, st->count, st->extra.run ? &st->extra : NULL, s->mailbox, on_stored, st);
 }
 
 static void on_report_bounce(void *owner, bool taken, const struct sp_fail *why)

@@ -14,6 +14,7 @@
 struct shard;
 struct logins;
 struct metrics;
+struct evidence_tap;
 
 struct relay {
 	struct queue_store *store;              /* NULL: of a command that only looks (relay/check_world.h): nothing is cached, and nothing is written */

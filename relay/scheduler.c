@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "queue/evidence.h"
 #include "relay/policy.h"
 #include "relay/shard.h"
 #include "sts/history.h"
@@ -16,18 +17,22 @@
 #define REFRESH_MS 15000
 #define REFRESH_PAGE 16                 /* refreshes begun at once; spread out, RELAY_FETCHES_MAX is for mail */
 #define SWEEP_MS (3600 * 1000)
+#define EVIDENCE_MS 1000                /* a look at what is kept of attempts; */
+#define EVIDENCE_SOON_MS 20             /* the next, where there is more to delete: */
+#define EVIDENCE_ROWS 500               /* at once, so that mail does not wait for it */
 #define STEP_MS 60000                   /* a clock that goes back by less is not looked after: nothing waits longer for it */
 #define LOOKS 4                         /* after it, every REFRESH_MS: a shard may have given back what it had put off before */
 
 struct scheduler {
 	struct relay *relay;
-	struct core_timer *due_timer, *overdue_timer, *refresh_timer;
+	struct core_timer *due_timer, *overdue_timer, *refresh_timer, *evidence_timer;
 	unsigned under_way;                     /* answers of the store to come */
 	char *after;                            /* the last destination told of at start */
 	uint64_t swept_ms;
 	int64_t ahead_ms;                       /* the wall clock, of the monotonic one */
 	unsigned looks;                         /* still to be made for mail that waits for a time too far away */
 	int64_t longest_ms;                     /* that a retry is put off */
+	int64_t evidence_keep_ms, evidence_size;
 	bool begun;                             /* the shards know which destinations wait from before */
 	bool stopping;
 	void (*stopped)(void *owner);
@@ -41,6 +46,7 @@ static void check_stopped(struct scheduler *s)
 	core_timer_close(s->due_timer);
 	core_timer_close(s->overdue_timer);
 	core_timer_close(s->refresh_timer);
+	core_timer_close(s->evidence_timer);
 	void (*stopped)(void *) = s->stopped;
 	void *owner = s->owner;
 	free(s->after);
@@ -173,6 +179,49 @@ static void ask_refresh(void *owner)
 	queue_store_submit(s->relay->store, &r->op);
 }
 
+/* --- evidence --- */
+
+struct sweep_op {
+	struct queue_op op;
+	struct scheduler *scheduler;
+	int64_t before_ms;
+	uint64_t octets_max;
+	size_t budget;
+};
+
+static enum core_db_status run_sweep(struct core_db *db, struct queue_op *op)
+{
+	struct sweep_op *w = sp_container_of(op, struct sweep_op, op);
+	w->budget = EVIDENCE_ROWS;
+	return queue_evidence_sweep(db, w->before_ms, w->octets_max, &w->budget);
+}
+
+static void on_swept(struct queue_op *op, const struct sp_fail *why)
+{
+	struct sweep_op *w = sp_container_of(op, struct sweep_op, op);
+	struct scheduler *s = w->scheduler;
+	bool more = w->budget == 0 && !sp_failed(why);
+	if (answered(s, why))
+		core_timer_start(s->evidence_timer, more ? EVIDENCE_SOON_MS : EVIDENCE_MS);
+	free(w);
+	check_stopped(s);
+}
+
+static void sweep_evidence(void *owner)
+{
+	struct scheduler *s = owner;
+	struct sweep_op *w = sp_alloc(sizeof(*w));
+	w->scheduler = s;
+	w->before_ms = s->evidence_keep_ms > 0 ? core_clock_wall_ms() - s->evidence_keep_ms : INT64_MAX;
+	w->octets_max = (uint64_t)s->evidence_size;
+	w->op.run = run_sweep;
+	w->op.done = on_swept;
+	w->op.reply_to = s->relay->main_mailbox;
+	w->op.patient = true;
+	s->under_way++;
+	queue_store_submit(s->relay->store, &w->op);
+}
+
 /* --- start and stop --- */
 
 static void on_waiting(void *owner, const struct queue_waiting *list, size_t count, const struct sp_fail *why)
@@ -191,6 +240,7 @@ static void on_waiting(void *owner, const struct queue_waiting *list, size_t cou
 			ask_due(s);
 			core_timer_start(s->overdue_timer, OVERDUE_MS / 5);
 			core_timer_start(s->refresh_timer, REFRESH_MS / 15);
+			core_timer_start(s->evidence_timer, EVIDENCE_MS);
 		}
 	}
 	check_stopped(s);
@@ -199,6 +249,8 @@ static void on_waiting(void *owner, const struct queue_waiting *list, size_t cou
 void scheduler_reload(struct scheduler *s, const struct config *c)
 {
 	s->longest_ms = config_longest_wait_ms(c);
+	s->evidence_keep_ms = c->evidence.keep_ms;
+	s->evidence_size = c->evidence.size;
 }
 
 void scheduler_look(struct scheduler *s)
@@ -216,6 +268,7 @@ struct scheduler *scheduler_start(struct relay *r, struct core_loop *l, const st
 	s->due_timer = core_timer_new(l, ask_due, s);
 	s->overdue_timer = core_timer_new(l, ask_overdue, s);
 	s->refresh_timer = core_timer_new(l, ask_refresh, s);
+	s->evidence_timer = core_timer_new(l, sweep_evidence, s);
 	s->after = sp_strdup("");
 	s->looks = LOOKS;                       /* the clock may have been set back while we were away */
 	scheduler_reload(s, c);
@@ -233,5 +286,6 @@ void scheduler_stop(struct scheduler *s, void (*stopped)(void *owner), void *own
 	core_timer_stop(s->due_timer);
 	core_timer_stop(s->overdue_timer);
 	core_timer_stop(s->refresh_timer);
+	core_timer_stop(s->evidence_timer);
 	check_stopped(s);
 }

@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "relay/bounce.h"
+#include "relay/evidence.h"
 #include "relay/outcome.h"
 #include "rpt/outbox.h"
 
@@ -27,6 +28,7 @@ struct settlement {
 	struct bounce *bounce;                  /* under way, or NULL */
 	size_t notices;                         /* of the kinds of notices so many are written, or not needed */
 	struct queue_message *dsns[NOTICES];    /* refs */
+	const char *dsn_kinds[NOTICES];         /* "failed"; for the evidence */
 	size_t dsn_count;
 	const char *dsn_address;                /* who gets them */
 	const char *dsn_to;                     /* their destination, as the store has it: a reload may change the routes meanwhile */
@@ -36,6 +38,7 @@ struct settlement {
 	/* what goes into the transaction besides; not touched while it is under way */
 	struct queue_extra extra;
 	struct account *account;                /* of the session; NULL: nothing to count */
+	struct evidence_attempt *evidence;      /* NULL: nothing is kept */
 	char *reply;                            /* the peer's last word, for a mailed report and for who is told that it went; NULL: none */
 	bool dsn, by_dropped;                   /* as in settle_facts */
 };
@@ -48,6 +51,7 @@ static void free_settlement(struct settlement *t)
 		queue_message_unref(t->dsns[i]);
 	core_timer_close(t->again);
 	account_free(t->account);
+	evidence_attempt_free(t->evidence);
 	sp_arena_clear(&t->arena);
 	free(t->reply);
 	free(t->remote);
@@ -161,7 +165,7 @@ static enum core_db_status run_extra(struct core_db *db, struct queue_extra *x)
 	enum core_db_status status = counts ? counts->run(db, counts) : CORE_DB_OK;
 	if ((status == CORE_DB_OK || status == CORE_DB_ROW) && t->job->message->kind == QUEUE_REPORT)
 		status = tell_outbox(db, t);
-	return status;
+	return status == CORE_DB_OK || status == CORE_DB_ROW ? evidence_attempt_write(db, t->evidence) : status;
 }
 
 static void write_results(struct settlement *t)
@@ -190,6 +194,13 @@ static void write_results(struct settlement *t)
 	shard_op_begin(s);
 	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, &t->extra, s->mailbox, on_settled, t);
 	free(results);
+}
+
+/* The first time: all that is to be told of the attempt is known. */
+static void begin_results(struct settlement *t)
+{
+	evidence_attempt_end(t->evidence, t->job, t->outcomes, t->dsns, t->dsn_kinds, t->dsn_count);
+	write_results(t);
 }
 
 /* --- notifications --- */
@@ -246,6 +257,7 @@ static bool send_unprotected(struct settlement *t)
 	struct queue_message *copy = bounce_without_require_tls(t->dest->shard, t->job->message);
 	if (copy == NULL)
 		return false;
+	t->dsn_kinds[t->dsn_count] = "without REQUIRETLS";
 	t->dsns[t->dsn_count++] = copy;
 	t->dsn_address = t->job->recipients[0].address;
 	return true;
@@ -267,15 +279,17 @@ static void write_notices(struct settlement *t)
 			return;
 		}
 	}
-	write_results(t);
+	begin_results(t);
 }
 
 static void on_notice(void *owner, struct queue_message *dsn)
 {
 	struct settlement *t = owner;
 	t->bounce = NULL;
-	if (dsn)
+	if (dsn) {
+		t->dsn_kinds[t->dsn_count] = smtp_dsn_action_str(notice_kinds[t->notices - 1]);
 		t->dsns[t->dsn_count++] = dsn;
+	}
 	write_notices(t);
 }
 
@@ -359,8 +373,9 @@ static void conclude(struct settlement *t, const struct settle_facts *facts)
 	}
 	if (went)
 		metrics_add(t->dest->shard->metrics, METRIC_SENT_BYTES, 0, t->job->message->size);
+	t->evidence = evidence_attempt_new(t->dest->shard, t->job, t->dest->name, facts);
 	if (send_unprotected(t))
-		write_results(t);
+		begin_results(t);
 	else
 		write_notices(t);
 }

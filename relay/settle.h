@@ -7,6 +7,8 @@
 #include "relay/account.h"
 #include "relay/destination.h"
 
+struct evidence_sheet;
+
 /* What is known of the attempt, for the log and the DSN. All borrowed; members may be NULL or 0. */
 struct settle_facts {
 	const char *mx;                         /* "mx1.example.com" or "[192.0.2.1]" */
@@ -19,6 +21,7 @@ struct settle_facts {
 	int64_t queue_ms, connect_ms, tls_ms, transfer_ms;
 	bool waited;                            /* no attempt of its own: it waited for the destination */
 	bool dsn;                               /* the next hop has DSN, and so the duty to notify; false: a "relayed" notice is ours (RFC 3461 5.2.2) */
+	struct evidence_sheet *sheet;           /* what its session saw (relay/evidence.h): settle takes it over; NULL: nothing is kept */
 	bool by_dropped;                        /* it has no DELIVERBY, and does not know of BY=...;N (RFC 2852 4.1.4.2) */
 };
 
