@@ -15,6 +15,7 @@ int cmd_report(int argc, char **argv);          /* its verbs: cmd_report.h */
 int cmd_dkim(int argc, char **argv);
 int cmd_user(int argc, char **argv);
 int cmd_check(int argc, char **argv);           /* its exit statuses are answers: relay/cmd_check.c */
+int cmd_explain(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_healthcheck(int argc, char **argv);
 

@@ -17,6 +17,7 @@ static const struct cmd_verb commands[] = {
 	{ "report",      NULL, "send TLS reports (RFC 8460); show, read and check them", cmd_report },
 	{ "dkim",        NULL, "make a key that signs mail and reports, print its DNS record", cmd_dkim },
 	{ "user",        NULL, "who may log in, with which password, and send as whom",  cmd_user },
+	{ "explain",     NULL, "the whole story of a message: what was seen, and why it waits", cmd_explain },
 	{ "status",      NULL, "what the running relay has done and has",                cmd_status },
 	{ "healthcheck", NULL, "is the running relay well? for containers",              cmd_healthcheck },
 };
