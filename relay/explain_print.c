@@ -27,6 +27,7 @@ static void put(const char *s)
 	sp_buf_clear(&out);
 }
 
+/* The same; a line end at the end of `fmt` is one. */
 static SP_PRINTF(1, 2) void putf(const char *fmt, ...)
 {
 	struct sp_buf raw;
@@ -35,7 +36,12 @@ static SP_PRINTF(1, 2) void putf(const char *fmt, ...)
 	va_start(args, fmt);
 	sp_buf_vprintf(&raw, fmt, args);
 	va_end(args);
+	bool ends = raw.len > 0 && fmt[strlen(fmt) - 1] == '\n';
+	if (ends)
+		sp_buf_truncate(&raw, raw.len - 1);
 	put(sp_buf_cstr(&raw));
+	if (ends)
+		putchar('\n');
 	sp_buf_clear(&raw);
 }
 
@@ -168,8 +174,6 @@ static void print_session(const json_t *d, bool transcript)
 
 static void print_pem(const json_t *event)
 {
-	if (*text(event, "pem"))
-		put("");
 	fputs(text(event, "pem"), stdout);
 }
 
