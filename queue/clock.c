@@ -12,7 +12,7 @@ struct clock_op {
 	int64_t now_ms, longest_ms, moved;
 };
 
-/* What is held (RFC 4865) and was not tried yet keeps its time: that is the sender's. Both indices are passed over once. */
+/* What an operator holds waits for no time. What is held (RFC 4865) and was not tried yet keeps its time: that is the sender's. Both indices are passed over once. */
 static enum core_db_status run_clock(struct core_db *db, struct queue_op *op)
 {
 	struct clock_op *c = sp_container_of(op, struct clock_op, op);
@@ -20,7 +20,7 @@ static enum core_db_status run_clock(struct core_db *db, struct queue_op *op)
 	                                       " coalesce((SELECT hold_until FROM message WHERE message.id = recipient.message), 0)");
 	core_stmt_int(s, 1, c->now_ms);
 	core_stmt_int(s, 2, c->now_ms + c->longest_ms);
-	core_stmt_int(s, 3, QUEUE_NEVER);
+	core_stmt_int(s, 3, QUEUE_ASIDE);
 	enum core_db_status status = core_stmt_run(s);
 	c->moved = core_db_changes(db);
 	if (status != CORE_DB_OK)

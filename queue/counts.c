@@ -64,13 +64,17 @@ static enum core_db_status count_waiting(struct core_db *db, uint64_t *out)
 	return read_number(s, out);
 }
 
-static enum core_db_status run_counts(struct core_db *db, struct queue_op *op)
+enum core_db_status queue_counts_read(struct core_db *db, struct queue_counts *c)
 {
-	struct queue_counts *c = &sp_container_of(op, struct counts_op, op)->counts;
 	enum core_db_status status = read_value(db, "messages", &c->messages);
 	if (status == CORE_DB_OK)
 		status = read_value(db, "recipients", &c->recipients);
 	return status == CORE_DB_OK ? count_waiting(db, &c->destinations_waiting) : status;
+}
+
+static enum core_db_status run_counts(struct core_db *db, struct queue_op *op)
+{
+	return queue_counts_read(db, &sp_container_of(op, struct counts_op, op)->counts);
 }
 
 static void on_counted(struct queue_op *op, const struct sp_fail *why)

@@ -3,11 +3,13 @@
 #ifndef QUEUE_COUNTS_H
 #define QUEUE_COUNTS_H
 
-#include "core/db.h"
+#include "queue/spool.h"
 
 /* Makes the rows, counting what is there. */
 SP_NODISCARD enum core_db_status queue_counts_make(struct core_db *db);
 /* What a transaction changed. */
 SP_NODISCARD enum core_db_status queue_counts_add(struct core_db *db, int64_t messages, int64_t recipients);
+/* queue_counts(), inside a transaction. */
+SP_NODISCARD enum core_db_status queue_counts_read(struct core_db *db, struct queue_counts *c);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef QUEUE_FILTER_H
 #define QUEUE_FILTER_H
 
+#include "core/arena.h"
 #include "queue/spool.h"
 
 /* Where a recipient stands, in Postfix's words where it has one (queue_name). */
@@ -30,8 +31,14 @@ struct queue_filter {
 	enum queue_state state;         /* one recipient that fits is in it */
 	uint64_t hold_rule;             /* of one recipient: it is held, by this rule (queue/holds.h) */
 };
-/* Operations concern the recipients that fit, not the others of the same message; a filter that says nothing of recipients means all of them. */
+/* Operations concern the recipients that fit, not the others of the same message; a filter that says nothing of recipients means all of them. True where it speaks of
+ * them: recipient, domain, destination, state, hold_rule. */
 bool queue_filter_names_recipients(const struct queue_filter *f);
+/* Strings copied into `arena`. */
+struct queue_filter queue_filter_copy(const struct queue_filter *f, struct sp_arena *arena);
+
+/* What stands behind the last "@"; empty: there is none. */
+struct sp_str queue_address_domain(struct sp_str address);
 /* `address` against "user@domain", "@domain" or "<>" (the empty path). Without case. Pure. */
 bool queue_address_fits(struct sp_str address, const char *pattern);
 

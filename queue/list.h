@@ -33,7 +33,7 @@ struct queue_listed {
 	struct queue_listed_recipient *recipients;
 	size_t count;
 };
-#define QUEUE_LOOKS 5000                /* rows of messages or recipients looked at for one page */
+#define QUEUE_LOOKS 5000                /* rows of messages or recipients looked at for one page; fewer where they take long (queue/walk.h) */
 
 /* Up to `limit` messages that fit, by id, behind `after` (0 first). *next: where to go on; 0: that was all. A message of many recipients is whole. */
 void queue_list(struct queue_store *s, const struct queue_filter *f, uint64_t after, size_t limit, struct core_mailbox *reply_to,
@@ -46,7 +46,7 @@ void queue_count(struct queue_store *s, const struct queue_filter *f, uint64_t a
 void queue_content(struct queue_store *s, uint64_t id, struct core_mailbox *reply_to,
                    void (*done)(void *owner, struct queue_message *m, const struct sp_fail *why), void *owner);
 
-/* Recipients by destination and age, the destinations in order of their names, behind `after`. As Postfix's qshape: how many arrived within the last 5, 10, 20, 40, 80, 160,
+/* Recipients at rest, held ones too, by destination and age, the destinations in order of their names, behind `after`. What shards have is not in it. As Postfix's qshape: how many arrived within the last 5, 10, 20, 40, 80, 160,
  * 320, 640, 1280 min, and before. */
 #define QUEUE_AGES 10
 extern const unsigned queue_age_min[QUEUE_AGES];        /* upper bounds in minutes; 0: none, the last */
@@ -68,8 +68,9 @@ void queue_shape(struct queue_store *s, const char *after, size_t limit, int64_t
 struct queue_gauges {
 	uint64_t messages, recipients, waiting_destinations;    /* as queue_counts */
 	uint64_t held, quarantined;                             /* recipients, each up to QUEUE_COUNTED_MAX */
-	int64_t oldest_ms;                                      /* arrival of the oldest message, held ones too; 0: empty */
-	int64_t oldest_waiting_ms;                              /* of the oldest that is not held or quarantined: what an alarm looks at; 0: none */
+	int64_t oldest_ms;                                      /* arrival of the first message, held ones too; 0: empty */
+	int64_t oldest_waiting_ms;                              /* of the first that is not held or quarantined: what an alarm looks at; 0: none. Behind QUEUE_LOOKS that are, it
+	                                                         * is that of the next, kept or not */
 };
 void queue_gauges(struct queue_store *s, struct core_mailbox *reply_to,
                   void (*done)(void *owner, const struct queue_gauges *g, const struct sp_fail *why), void *owner);

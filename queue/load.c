@@ -148,7 +148,7 @@ static bool is_listed_for(const struct load_op *o, uint64_t id, struct sp_str de
 
 static enum core_db_status list_overdue(struct core_db *db, struct load_op *o)
 {
-	struct core_stmt *s = core_db_stmt(db, "SELECT message, destination FROM recipient WHERE deadline <= ? AND next_at IS NOT NULL"
+	struct core_stmt *s = core_db_stmt(db, "SELECT message, destination FROM recipient WHERE deadline <= ? AND next_at < 9223372036854775807"
 	                                       " ORDER BY deadline");
 	core_stmt_int(s, 1, o->now_ms);
 	enum core_db_status status = CORE_DB_OK;
@@ -206,7 +206,7 @@ void queue_load(struct queue_store *s, const char *destination, int64_t now_ms, 
 	struct load_op *o = make(s, limit, octets, reply_to, done, owner);
 	o->op.run = run_load;
 	o->destination = sp_strdup(destination);
-	o->due_ms = now_ms < QUEUE_NEVER ? now_ms : QUEUE_NEVER - 1;
+	o->due_ms = now_ms < QUEUE_ASIDE ? now_ms : QUEUE_ASIDE - 1;
 	queue_store_submit(s, &o->op);
 }
 
@@ -215,6 +215,6 @@ void queue_overdue(struct queue_store *s, int64_t now_ms, size_t limit, struct c
 	struct load_op *o = make(s, limit, OVERDUE_OCTETS, reply_to, done, owner);
 	o->op.run = run_overdue;
 	o->now_ms = now_ms;
-	o->due_ms = QUEUE_NEVER - 1;
+	o->due_ms = QUEUE_ASIDE;
 	queue_store_submit(s, &o->op);
 }

@@ -3,7 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "queue/schema.h"
+#include "queue/marks.h"
 
 #define DEADLINE_MS (10 * 60 * 1000)    /* from the start, see queue_overdue() */
 
@@ -45,14 +45,14 @@ static enum core_db_status free_taken_destinations(struct core_db *db)
 static enum core_db_status make_missing_destinations(struct core_db *db)
 {
 	return core_stmt_run(core_db_stmt(db, "INSERT INTO destination (name, next_at, failures, since)"
-	                                      " SELECT DISTINCT destination, 0, 0, 0 FROM recipient WHERE next_at < 9223372036854775807"
+	                                      " SELECT DISTINCT destination, 0, 0, 0 FROM recipient WHERE next_at < 9223372036854775806"
 	                                      " ON CONFLICT (name) DO NOTHING"));
 }
 
 bool queue_recover(struct core_db *db, struct sp_fail *why)
 {
 	static enum core_db_status (*const steps[])(struct core_db *db) = {
-		rest_held_recipients, rest_taken_recipients, free_taken_destinations, make_missing_destinations,
+		queue_marks_rest_all, rest_held_recipients, rest_taken_recipients, free_taken_destinations, make_missing_destinations,
 	};
 	enum core_db_status status = core_db_begin(db);
 	if (status != CORE_DB_OK) {
@@ -76,9 +76,12 @@ enum core_db_status queue_quarantine(struct core_db *db, uint64_t id, const char
 {
 	char text[QUEUE_ID_TEXT];
 	sp_log_text(SP_LOG_ERROR, queue_id_str(id, text), "quarantine", "%s", reason);
-	struct core_stmt *s = core_db_stmt(db, "UPDATE recipient SET next_at = 9223372036854775807, deadline = NULL"
-	                                       " WHERE id = ? OR (message = ? AND n > 0)");
-	core_stmt_int(s, 1, (int64_t)id);
-	core_stmt_int(s, 2, (int64_t)id);
+	struct core_stmt *s = core_db_stmt(db, "UPDATE recipient SET mark = 2, next_at = 9223372036854775807, deadline = NULL, hold_since = coalesce(hold_since, ?),"
+	                                       " hold_until = NULL, hold_rule = NULL, hold_reason = ?"
+	                                       " WHERE (id = ? OR (message = ? AND n > 0)) AND mark IS NOT 4");
+	core_stmt_int(s, 1, core_clock_wall_ms());
+	core_stmt_text(s, 2, sp_str_of(reason));
+	core_stmt_int(s, 3, (int64_t)id);
+	core_stmt_int(s, 4, (int64_t)id);
 	return core_stmt_run(s);
 }

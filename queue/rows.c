@@ -1,6 +1,8 @@
 /* queue/rows.c - see rows.h. */
 #include "queue/rows.h"
 
+#include "queue/holds.h"
+#include "queue/marks.h"
 #include "queue/wish.h"
 
 #include <errno.h>
@@ -14,7 +16,8 @@
 #define INSERT_RECIPIENT "INSERT INTO recipient (id, message, n, destination, address, priority, notify, orcpt, next_at, deadline)" \
 	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #define UNLESS_THERE " ON CONFLICT DO NOTHING"
-#define HELD_DEADLINE_MS (10 * 60 * 1000)       /* from the release, see queue_accept() */
+#define INSERT_HELD "INSERT INTO recipient (id, message, n, destination, address, priority, notify, orcpt, next_at, deadline, mark, hold_since, hold_until," \
+	" hold_rule, hold_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 9223372036854775807, ?, 1, ?, ?, ?, ?)"
 
 static void bind_number(struct core_stmt *s, int n, int64_t value)
 {
@@ -56,15 +59,13 @@ static enum core_db_status add_message(struct core_db *db, const struct queue_me
 static int64_t held_deadline(const struct sp_mail_wish *w)
 {
 	int64_t at_ms;
-	if (__builtin_add_overflow(w->hold_until_ms, HELD_DEADLINE_MS, &at_ms))
+	if (__builtin_add_overflow(w->hold_until_ms, QUEUE_LATE_MS, &at_ms))
 		at_ms = INT64_MAX;
 	return w->by != SP_BY_NONE && w->by_ms < at_ms ? w->by_ms : at_ms;
 }
 
-static enum core_db_status add_recipient(struct core_db *db, uint64_t row, const struct queue_message *m, const struct queue_recipient *r,
-                                         bool again)
+static void bind_recipient(struct core_stmt *s, uint64_t row, const struct queue_message *m, const struct queue_recipient *r)
 {
-	struct core_stmt *s = core_db_stmt(db, again ? INSERT_RECIPIENT UNLESS_THERE : INSERT_RECIPIENT);
 	core_stmt_int(s, 1, (int64_t)row);
 	core_stmt_int(s, 2, (int64_t)m->id);
 	core_stmt_int(s, 3, r->n);
@@ -73,14 +74,34 @@ static enum core_db_status add_recipient(struct core_db *db, uint64_t row, const
 	core_stmt_int(s, 6, m->wish.priority);
 	bind_number(s, 7, r->wish.notify);
 	bind_text(s, 8, r->wish.orcpt);
+}
+
+/* queue/marks.h: HELD. */
+static enum core_db_status add_held(struct core_db *db, uint64_t row, const struct queue_message *m, const struct queue_recipient *r)
+{
+	struct core_stmt *s = core_db_stmt(db, INSERT_HELD);
+	bind_recipient(s, row, m, r);
+	bind_number(s, 9, r->held->until_ms);
+	core_stmt_int(s, 10, m->arrived_ms);
+	bind_number(s, 11, r->held->until_ms);
+	bind_number(s, 12, (int64_t)r->held->id);
+	bind_text(s, 13, r->held->reason);
+	return core_stmt_run(s);
+}
+
+static enum core_db_status add_recipient(struct core_db *db, uint64_t row, const struct queue_message *m, const struct queue_recipient *r,
+                                         bool again)
+{
+	if (r->held)
+		return add_held(db, row, m, r);
+	struct core_stmt *s = core_db_stmt(db, again ? INSERT_RECIPIENT UNLESS_THERE : INSERT_RECIPIENT);
+	bind_recipient(s, row, m, r);
 	bind_number(s, 9, m->wish.hold_until_ms);
 	bind_number(s, 10, m->wish.hold_until_ms > 0 ? held_deadline(&m->wish) : 0);
 	return core_stmt_run(s);
 }
 
-/* Its destination wakes when the hold is over, if it does not before. One that waits because its site failed goes on waiting, and so does one
- * that a shard has: that is released in time. */
-static enum core_db_status wake_for_held(struct core_db *db, const char *destination, int64_t at_ms)
+enum core_db_status queue_rows_wake(struct core_db *db, const char *destination, int64_t at_ms)
 {
 	struct core_stmt *s = core_db_stmt(db, "INSERT INTO destination (name, next_at, failures, since) VALUES (?, ?, 0, 0)"
 	                                       " ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at"
@@ -101,8 +122,8 @@ enum core_db_status queue_rows_add(struct core_db *db, struct queue_store *s, co
 		status = add_recipient(db, r->n == 0 ? m->id : queue_store_next_id(s), m, r, again);
 		if (status == CORE_DB_OK)
 			op->recipients += core_db_changes(db);
-		if (status == CORE_DB_OK && m->wish.hold_until_ms > 0)
-			status = wake_for_held(db, r->destination, m->wish.hold_until_ms);
+		if (status == CORE_DB_OK && m->wish.hold_until_ms > 0 && r->held == NULL)
+			status = queue_rows_wake(db, r->destination, m->wish.hold_until_ms);
 	}
 	return status;
 }
@@ -231,7 +252,7 @@ static void push(struct queue_rows_recipients *list, struct sp_arena *arena, con
 	list->at[list->count++] = *r;
 }
 
-/* n, address, attempts, notified, failure, next_at, notify, orcpt, priority. False: not as we write them. */
+/* n, address, attempts, notified, failure, next_at, notify, orcpt, priority, held, mark, hold_reason. False: not as we write them. */
 static bool recipient_from_row(struct core_stmt *s, const char *destination, struct sp_arena *arena, struct queue_recipient *out)
 {
 	struct sp_str address = core_stmt_col_text(s, 1), orcpt = core_stmt_col_text(s, 7);
@@ -246,6 +267,8 @@ static bool recipient_from_row(struct core_stmt *s, const char *destination, str
 		.attempts = (unsigned)attempts, .notified = (unsigned)notified, .next_at_ms = core_stmt_col_int(s, 5),
 		.failure = core_stmt_col_null(s, 4) ? NULL : sp_arena_dup(arena, core_stmt_col_text(s, 4)),
 		.wish = { .notify = (unsigned)notify, .orcpt = orcpt.len > 0 ? sp_arena_dup(arena, orcpt) : NULL },
+		.held_ms = sp_max(core_stmt_col_int(s, 9), 0),
+		.returned = core_stmt_col_int(s, 10) == QUEUE_MARK_TAKE ? sp_arena_dup(arena, core_stmt_col_text(s, 11)) : NULL,
 	};
 	return true;
 }
@@ -278,7 +301,7 @@ enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char 
 {
 #define FIRST " WHERE id = ? AND n = 0 AND destination = ? AND next_at <= ?"
 #define MORE " WHERE message = ? AND n > 0 AND destination = ? AND next_at <= ?"
-#define READ "SELECT n, address, attempts, notified, failure, next_at, notify, orcpt, priority FROM recipient"
+#define READ "SELECT n, address, attempts, notified, failure, next_at, notify, orcpt, priority, held, mark, hold_reason FROM recipient"
 #define TAKE "UPDATE recipient SET next_at = NULL"
 	static const struct { const char *read, *take; } sql[] = { { READ FIRST, TAKE FIRST }, { READ MORE, TAKE MORE } };
 	enum core_db_status status = CORE_DB_OK;
@@ -296,6 +319,26 @@ enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char 
 		status = core_stmt_run(s);
 	}
 	return status;
+}
+
+enum core_db_status queue_rows_take_one(struct core_db *db, int64_t row, const char *destination, const char *reason, struct sp_arena *arena,
+                                        struct queue_rows_recipients *out, const char **damage)
+{
+	*damage = NULL;
+	struct core_stmt *s = core_db_stmt(db, "UPDATE recipient SET mark = 5, hold_reason = ? WHERE id = ?");
+	bind_text(s, 1, reason);
+	core_stmt_int(s, 2, row);
+	enum core_db_status status = core_stmt_run(s);
+	if (status == CORE_DB_OK) {
+		s = core_db_stmt(db, READ " WHERE id = ?");
+		core_stmt_int(s, 1, row);
+		status = read_recipients(s, destination, arena, out, damage);
+	}
+	if (status != CORE_DB_OK || *damage)
+		return status;
+	s = core_db_stmt(db, TAKE ", deadline = NULL WHERE id = ?");
+	core_stmt_int(s, 1, row);
+	return core_stmt_run(s);
 }
 
 enum core_db_status queue_rows_priority_below(struct core_db *db, const char *destination, int64_t *priority)

@@ -27,6 +27,15 @@ struct queue_rows_recipients {
 SP_NODISCARD enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char *destination, int64_t due_ms, struct sp_arena *arena,
                                                  struct queue_rows_recipients *out, const char **damage);
 
+/* One recipient, for whatever it waits: its row is taken, with the mark TAKE and `reason`. As above. */
+SP_NODISCARD enum core_db_status queue_rows_take_one(struct core_db *db, int64_t row, const char *destination, const char *reason, struct sp_arena *arena,
+                                                     struct queue_rows_recipients *out, const char **damage);
+
+/* Its destination wakes at `at_ms`, if it does not before: made where there is none. One that waits because its site failed goes on waiting, and so does one
+ * that a shard has: that is released in time. */
+SP_NODISCARD enum core_db_status queue_rows_wake(struct core_db *db, const char *destination, int64_t at_ms);
+#define QUEUE_LATE_MS (10 * 60 * 1000)  /* mail that comes to rest without a deadline that is known has this one: queue_overdue() then has it judged */
+
 /* CORE_DB_ROW: *priority is the next lower one that mail at rest for the destination has; CORE_DB_OK: there is none. Begin with INT64_MAX. */
 SP_NODISCARD enum core_db_status queue_rows_priority_below(struct core_db *db, const char *destination, int64_t *priority);
 

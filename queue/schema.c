@@ -2,8 +2,8 @@
  * message     one row a message, written once and deleted once. body NULL: it is in a file.
  * recipient   the first one's row has the id of its message, so that most mail needs no second index; the others draw ids of their own and are
  *             found by recipient_more. next_at NULL: taken, that is in the memory of a shard (as all that is fresh), and in no index. At rest
- *             next_at is set, and the row of its destination exists (the transaction that puts it there makes both). QUEUE_NEVER: quarantined.
- *             priority is its message's (RFC 6710), which stands here for the index.
+ *             next_at is set, and the row of its destination exists (the transaction that puts it there makes both), but for QUEUE_NEVER and QUEUE_ASIDE.
+ *             priority is its message's (RFC 6710), which stands here for the index. mark, hold_*: queue/marks.h. held: ms that it was held in all, once that is over.
  * destination next_at NULL: a shard has it.
  * flags is queue/wish.h's. What few messages ask for has columns that are NULL in the others, and cost an octet.
  * The types are SQLite's: INTEGER holds 64 bits, as BIGINT does in PostgreSQL, and BLOB is its BYTEA. */
@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-#define QUEUE_VERSION 3
+#define QUEUE_VERSION 4
 
 static const char tables_1[] =
 	"CREATE TABLE message (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, eight_bit INTEGER NOT NULL, arrived INTEGER NOT NULL,"
@@ -41,12 +41,27 @@ static const char tables_3[] =
 	"DROP INDEX recipient_rest;"
 	"CREATE INDEX recipient_rest ON recipient (destination, priority, next_at, message) WHERE next_at IS NOT NULL;";
 
+/* What operators do to mail. Quarantined mail gets the mark that it is found by, and no index grows with mail that has none. */
+static const char tables_4[] =
+	"ALTER TABLE recipient ADD COLUMN mark INTEGER;"
+	"ALTER TABLE recipient ADD COLUMN hold_since INTEGER;"
+	"ALTER TABLE recipient ADD COLUMN hold_until INTEGER;"
+	"ALTER TABLE recipient ADD COLUMN hold_rule INTEGER;"
+	"ALTER TABLE recipient ADD COLUMN hold_reason TEXT;"
+	"ALTER TABLE recipient ADD COLUMN held INTEGER;"
+	"UPDATE recipient SET mark = 2 WHERE next_at = 9223372036854775807;"
+	"CREATE INDEX recipient_marked ON recipient (mark, message) WHERE mark IS NOT NULL;"
+	"CREATE TABLE hold_rule (id INTEGER PRIMARY KEY, sender TEXT, recipient TEXT, domain TEXT, since INTEGER NOT NULL, until INTEGER,"
+	" reason TEXT);";
+
 static enum core_db_status migrate_queue(struct core_db *db, unsigned from)
 {
 	enum core_db_status status = from < 1 ? core_db_exec(db, tables_1) : CORE_DB_OK;
 	if (status == CORE_DB_OK && from < 2)
 		status = queue_counts_make(db);
-	return status == CORE_DB_OK && from < 3 ? core_db_exec(db, tables_3) : status;
+	if (status == CORE_DB_OK && from < 3)
+		status = core_db_exec(db, tables_3);
+	return status == CORE_DB_OK && from < 4 ? core_db_exec(db, tables_4) : status;
 }
 
 /* ---- values of our own ---- */

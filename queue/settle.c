@@ -1,11 +1,9 @@
 /* queue/settle.c - what became of recipients: gone, at rest until later, or marked as notified. See spool.h. */
+#include "queue/gone.h"
+#include "queue/marks.h"
 #include "queue/rows.h"
 
-#include "core/log.h"
-
-#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct settle_op {
 	struct queue_op op;
@@ -14,8 +12,8 @@ struct settle_op {
 	size_t count;
 	struct queue_job **dsns;
 	size_t dsn_count;
-	uint64_t *files;                        /* messages that went with a body in a file: set anew by each run */
-	size_t file_count;
+	struct queue_gone gone;                 /* set anew by each run */
+	bool deletes;                           /* one that was put off was to be deleted when the shard lets go of it */
 	struct sp_arena arena;
 	struct queue_extra *extra;
 	void (*done)(void *owner, const struct sp_fail *why);
@@ -45,19 +43,25 @@ static void bind_deadline(struct core_stmt *s, int n, int64_t deadline_ms)
 }
 
 /* The destination is with the shard that tells us this, which will release it: its row, where there is none, is made as taken. */
-static enum core_db_status defer(struct core_db *db, const struct queue_result *r)
+static enum core_db_status defer(struct core_db *db, const struct queue_result *r, struct settle_op *o)
 {
 #define DEFER "UPDATE recipient SET attempts = attempts + 1, next_at = ?, deadline = ?, failure = ? WHERE "
-	struct core_stmt *s = core_db_stmt(db, r->n == 0 ? DEFER "id = ? AND n = ? RETURNING destination"
-	                                                 : DEFER "message = ? AND n = ? AND n > 0 RETURNING destination");
+#define WHAT " RETURNING destination, id, mark"
+	struct core_stmt *s = core_db_stmt(db, r->n == 0 ? DEFER "id = ? AND n = ?" WHAT : DEFER "message = ? AND n = ? AND n > 0" WHAT);
 	core_stmt_int(s, 1, r->next_at_ms > 0 ? r->next_at_ms : 0);
 	bind_deadline(s, 2, r->deadline_ms);
 	core_stmt_text(s, 3, sp_str_of(r->text));
 	core_stmt_int(s, 4, (int64_t)r->id);
 	core_stmt_int(s, 5, r->n);
 	enum core_db_status status, made = CORE_DB_OK;
-	while ((status = core_stmt_step(s)) == CORE_DB_ROW)
+	int64_t marked = 0;
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
 		made = queue_rows_need_destination(db, core_stmt_col_text(s, 0), -1);
+		marked = core_stmt_col_null(s, 2) ? 0 : core_stmt_col_int(s, 1);
+		o->deletes = o->deletes || (marked && core_stmt_col_int(s, 2) == QUEUE_MARK_DELETE);
+	}
+	if (status == CORE_DB_OK && made == CORE_DB_OK && marked > 0)
+		status = queue_marks_rest(db, marked);
 	return made == CORE_DB_OK ? status : made;
 }
 
@@ -77,11 +81,11 @@ static bool goes(const struct queue_result *r)
 	return r->outcome == QUEUE_DELIVERED || r->outcome == QUEUE_BOUNCED;
 }
 
-static enum core_db_status apply(struct core_db *db, const struct queue_result *r, struct queue_op *op)
+static enum core_db_status apply(struct core_db *db, const struct queue_result *r, struct settle_op *o)
 {
 	if (goes(r))
-		return forget(db, r, op);
-	return r->outcome == QUEUE_DEFERRED ? defer(db, r) : mark_notified(db, r);
+		return forget(db, r, &o->op);
+	return r->outcome == QUEUE_DEFERRED ? defer(db, r, o) : mark_notified(db, r);
 }
 
 /* ---- all of them ---- */
@@ -99,7 +103,7 @@ static enum core_db_status drop_messages(struct core_db *db, struct settle_op *o
 		bool in_file;
 		status = queue_rows_drop_if_done(db, o->results[i].id, &in_file, &o->op);
 		if (in_file)
-			o->files[o->file_count++] = o->results[i].id;
+			queue_gone_add(&o->gone, o->results[i].id);
 		touched = false;
 	}
 	return status;
@@ -109,9 +113,10 @@ static enum core_db_status run_settle(struct core_db *db, struct queue_op *op)
 {
 	struct settle_op *o = sp_container_of(op, struct settle_op, op);
 	enum core_db_status status = CORE_DB_OK;
-	o->file_count = 0;
+	o->gone.count = 0;
+	o->deletes = false;
 	for (size_t i = 0; i < o->count && status == CORE_DB_OK; i++)
-		status = apply(db, &o->results[i], op);
+		status = apply(db, &o->results[i], o);
 	for (size_t i = 0; i < o->dsn_count && status == CORE_DB_OK; i++)
 		status = queue_rows_add(db, o->store, o->dsns[i], true, op);
 	if (status == CORE_DB_OK)
@@ -119,30 +124,22 @@ static enum core_db_status run_settle(struct core_db *db, struct queue_op *op)
 	return status == CORE_DB_OK && o->extra ? o->extra->run(db, o->extra) : status;
 }
 
-/* A crash before this leaves files without a row: swept at the next start. */
 static void on_committed(struct queue_op *op)
 {
 	struct settle_op *o = sp_container_of(op, struct settle_op, op);
-	struct sp_buf path;
-	sp_buf_init(&path, 4096);
-	for (size_t i = 0; i < o->file_count; i++) {
-		char text[QUEUE_ID_TEXT];
-		sp_buf_reset(&path);
-		queue_store_body_path(o->store, o->files[i], &path);
-		if (unlink(sp_buf_cstr(&path)) != 0 && errno != ENOENT)
-			sp_log_text(SP_LOG_WARNING, queue_id_str(o->files[i], text), "spool", "cannot remove %s: %s", sp_buf_cstr(&path),
-			            strerror(errno));
-	}
-	sp_buf_clear(&path);
+	queue_gone_unlink(&o->gone, o->store);
 }
 
 static void on_settled(struct queue_op *op, const struct sp_fail *why)
 {
 	struct settle_op *o = sp_container_of(op, struct settle_op, op);
+	if (o->deletes && !sp_failed(why))
+		queue_lapse(o->store, 0);
 	if (o->done)
 		o->done(o->owner, why);
 	for (size_t i = 0; i < o->dsn_count; i++)
 		queue_job_free(o->dsns[i]);
+	queue_gone_clear(&o->gone);
 	sp_arena_clear(&o->arena);
 	free(o);
 }
@@ -150,10 +147,9 @@ static void on_settled(struct queue_op *op, const struct sp_fail *why)
 /* One piece of memory for the op and its arrays. */
 static struct settle_op *make(size_t count, size_t dsn_count)
 {
-	struct settle_op *o = sp_alloc(sizeof(*o) + count * (sizeof(*o->results) + sizeof(*o->files)) + dsn_count * sizeof(*o->dsns));
+	struct settle_op *o = sp_alloc(sizeof(*o) + count * sizeof(*o->results) + dsn_count * sizeof(*o->dsns));
 	o->results = (struct queue_result *)(void *)(o + 1);
-	o->files = (uint64_t *)(void *)(o->results + count);
-	o->dsns = (struct queue_job **)(void *)(o->files + count);
+	o->dsns = (struct queue_job **)(void *)(o->results + count);
 	o->count = count;
 	o->dsn_count = dsn_count;
 	return o;

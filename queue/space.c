@@ -7,13 +7,14 @@
 #define KEEP_SHARE  20          /* one part in 20 */
 #define KEEP_INODES 64
 
-bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets)
+bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets, uint64_t free_octets)
 {
 	uint64_t unit = fs->f_frsize ? fs->f_frsize : fs->f_bsize;
 	uint64_t keep = (uint64_t)fs->f_blocks * unit / KEEP_SHARE;
 	if (keep > KEEP_OCTETS)
 		keep = KEEP_OCTETS;
-	if ((uint64_t)fs->f_bavail * unit < keep + log_octets)
+	uint64_t available = (uint64_t)fs->f_bavail * unit;
+	if (available < keep / 2 || available + free_octets < keep + log_octets)
 		return false;
 	return fs->f_favail == 0 || fs->f_favail >= KEEP_INODES;        /* 0: some file systems do not count them */
 }
@@ -35,8 +36,21 @@ uint64_t queue_space_used(const char *file)
 	return stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-bool queue_space_ok(const char *folder, const char *log)
+bool queue_space_ok(const char *folder, const char *log, uint64_t free_octets)
 {
 	struct statvfs fs;
-	return statvfs(folder, &fs) != 0 || queue_space_enough(&fs, log ? queue_space_used(log) : 0);
+	return statvfs(folder, &fs) != 0 || queue_space_enough(&fs, log ? queue_space_used(log) : 0, free_octets);
+}
+
+static uint64_t ask(struct core_db *db, const char *sql)
+{
+	struct core_stmt *s = core_db_stmt(db, sql);
+	uint64_t value = core_stmt_step(s) == CORE_DB_ROW ? (uint64_t)core_stmt_col_int(s, 0) : 0;
+	core_stmt_reset(s);
+	return value;
+}
+
+uint64_t queue_space_free(struct core_db *db)
+{
+	return ask(db, "PRAGMA freelist_count") * ask(db, "PRAGMA page_size");
 }

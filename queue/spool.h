@@ -60,6 +60,7 @@ struct queue_recipient {
 	unsigned notified;                      /* bits of enum queue_notice: these were sent */
 	int64_t next_at_ms;                     /* set by a load: its time until then, which a park gives back; fresh: 0 */
 	const char *failure;                    /* text of its last deferral; NULL or "": none of its own */
+	int64_t held_ms;                        /* so long an operator held it in all: that is no delay (relay/outcome.c) */
 	struct sp_rcpt_wish wish;
 	const struct queue_hold *held;          /* of queue_accept: at rest from the first and held, by this rule (queue/holds.h); lent until `done`. NULL: not; in jobs always */
 	const char *returned;                   /* of a job: an operator returns it to its sender (queue/steer.h, TAKE), for this reason, "" none; NULL: not */
@@ -120,6 +121,10 @@ void queue_release(struct queue_store *s, const char *destination, const struct 
 /* For the start, and after the clock was set back: nothing waits longer than `longest_ms` from now for another attempt, so what does was put off by a
  * clock that went wrong, and is due. What its sender has held (RFC 4865) keeps its time. */
 void queue_clock_set_back(struct queue_store *s, int64_t now_ms, int64_t longest_ms);
+
+/* What an operator's time ended, or waits for: holds whose `until_ms` is at `now_ms` or before are released as QUEUE_RELEASE does (queue/steer.h), and what was to be deleted
+ * when a shard let go of it goes. Cheap where there is nothing; where there is much, it goes on by itself. Nobody waits. To be asked every few seconds, and at start. */
+void queue_lapse(struct queue_store *s, int64_t now_ms);
 
 /* The destinations that wait because their site failed (failures > 0), in the order of their names, from behind `after` on; for the start of the
  * relay, so that fresh mail waits with the rest. Strings lent until `done` returns; fewer than `limit`: that was all. */

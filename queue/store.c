@@ -1,61 +1,25 @@
 /* queue/store.c - see store.h.
- * The store's thread takes what has gathered, runs it in batches (queue/batch.c) and posts the results. A second thread looks once a second:
- * for room on the disk, and after a failed write whether writing works again.
+ * The store's thread takes what has gathered, runs it in batches (queue/batch.c) and posts the results. A second thread watches (queue/trouble.c).
  *   database: open -> (sync or write failed) -> closed -> opened again and checkpointed -> open
  * Closed, every operation fails at once; those that insist are held. */
-#include "queue/store.h"
+#include "queue/store_impl.h"
 
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/loop.h"
-#include "queue/batch.h"
 #include "queue/bodies.h"
-#include "queue/gather.h"
 #include "queue/lock.h"
 #include "queue/recover.h"
 #include "queue/schema.h"
 #include "queue/space.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define COUNT_BITS      40
-#define LOOK_MS         1000    /* between two looks at the disk */
-#define EMPTY_OCTETS    65536   /* of log are worth emptying it */
-#define EMPTY_MS        1000    /* after a try to empty it failed */
 #define REOPEN_MS       500     /* between two tries to open the database again */
-
-enum trouble { TROUBLE_UNWRITABLE = 1, TROUBLE_FULL = 2, TROUBLE_SPACE = 4 };
-
-struct queue_store {
-	char *dir, *db_path, *log_path;
-	int lock_fd;
-	struct core_queue *inbox;
-	struct core_thread *thread, *watch;
-	struct queue_in_hand *in_hand;
-	_Atomic uint64_t next_id;
-	uint64_t id_end;                        /* of this run */
-	atomic_uint trouble;                    /* bits of enum trouble; none: mail is accepted */
-	_Atomic uint64_t commits, ops, largest_batch;
-	struct core_histogram times, sizes;     /* of batches */
-	/* the store thread's */
-	struct core_db *db;                     /* NULL while it could not be opened again */
-	uint64_t reopen_after_ms, empty_after_ms;
-	struct core_mail *held, **held_last;    /* ops that insist, in order */
-	struct queue_batch batch;
-	struct queue_gather gather;
-	/* between the store thread and the watch */
-	struct queue_op probe;
-	atomic_bool probing;                    /* the probe is under way */
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	bool stopping;                          /* under `lock` */
-};
 
 /* ---- what any thread asks ---- */
 
@@ -64,6 +28,12 @@ uint64_t queue_store_next_id(struct queue_store *s)
 	uint64_t id = atomic_fetch_add_explicit(&s->next_id, 1, memory_order_relaxed);
 	sp_assert(id < s->id_end);              /* 3 years at 10,000 a second; a restart begins a new run */
 	return id;
+}
+
+enum core_db_status queue_store_tell_deleted(struct queue_store *s, struct core_db *db, uint64_t message)
+{
+	enum core_db_status status = s->report_deleted ? s->report_deleted(db, message) : CORE_DB_OK;
+	return status == CORE_DB_ROW ? CORE_DB_OK : status;
 }
 
 void queue_store_body_path(const struct queue_store *s, uint64_t id, struct sp_buf *out)
@@ -110,81 +80,6 @@ void queue_store_submit(struct queue_store *s, struct queue_op *op)
 	core_queue_put(s->inbox, &op->mail);
 }
 
-/* ---- trouble ---- */
-
-static void set_trouble(struct queue_store *s, enum trouble bit, bool on, const char *what)
-{
-	unsigned before = on ? atomic_fetch_or_explicit(&s->trouble, bit, memory_order_relaxed)
-	                     : atomic_fetch_and_explicit(&s->trouble, ~(unsigned)bit, memory_order_relaxed);
-	if (((before & bit) != 0) == on)
-		return;
-	if (on)
-		sp_log_text(SP_LOG_ERROR, NULL, "spool", "no mail is accepted: %s", what);
-	else
-		sp_log_text(SP_LOG_INFO, NULL, "spool", "over: %s", what);
-}
-
-/* Only the look once a second ends the trouble: around the limit each commit and each checkpoint would begin and end it, with a line each. */
-static void look_at_space(struct queue_store *s, bool may_end)
-{
-	bool ok = queue_space_ok(s->dir, s->log_path);
-	if (!ok || may_end)
-		set_trouble(s, TROUBLE_SPACE, !ok, "the disk of the spool is nearly full");
-}
-
-static void set_unwritable(struct queue_store *s, bool on)
-{
-	set_trouble(s, TROUBLE_UNWRITABLE, on, "a write to the spool failed");
-}
-
-static void set_full(struct queue_store *s, bool on)
-{
-	set_trouble(s, TROUBLE_FULL, on, "a write to the spool found the disk full");
-}
-
-static enum core_db_status run_probe(struct core_db *db, struct queue_op *op SP_UNUSED)
-{
-	return core_stmt_run(core_db_stmt(db, "INSERT INTO store (name, value) VALUES ('probe', 1)"
-	                                      " ON CONFLICT (name) DO UPDATE SET value = store.value + 1"));
-}
-
-static void on_probed(struct queue_op *op, const struct sp_fail *why)
-{
-	struct queue_store *s = sp_container_of(op, struct queue_store, probe);
-	if (!sp_failed(why)) {
-		set_unwritable(s, false);
-		set_full(s, false);
-	}
-	atomic_store(&s->probing, false);
-}
-
-static void probe(struct queue_store *s)
-{
-	if (atomic_exchange(&s->probing, true))
-		return;
-	s->probe.run = run_probe;
-	s->probe.done = on_probed;
-	queue_store_submit(s, &s->probe);
-}
-
-static void watch_main(void *arg)
-{
-	struct queue_store *s = arg;
-	pthread_mutex_lock(&s->lock);
-	while (!s->stopping) {
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += LOOK_MS / 1000;
-		pthread_cond_timedwait(&s->wake, &s->lock, &until);
-		if (s->stopping)
-			break;
-		look_at_space(s, true);
-		if (!queue_store_accepting(s))
-			probe(s);
-	}
-	pthread_mutex_unlock(&s->lock);
-}
-
 /* ---- the database, opened again ---- */
 
 /* What the failed sync left in the log is not trusted: all that was committed goes into the database itself, with syncs of its own, and the
@@ -211,7 +106,7 @@ static struct core_db *open_again(struct queue_store *s, struct sp_fail *why)
  * failed. A write of no consequence takes the place of its first page; then the sums of the others do not fit. */
 static void lose_db(struct queue_store *s)
 {
-	if (core_db_begin(s->db) == CORE_DB_OK && run_probe(s->db, NULL) == CORE_DB_OK && core_db_commit(s->db) == CORE_DB_OK)
+	if (core_db_begin(s->db) == CORE_DB_OK && store_write_nothing(s->db) == CORE_DB_OK && core_db_commit(s->db) == CORE_DB_OK)
 		sp_log_text(SP_LOG_INFO, NULL, "spool", "the next write succeeded");
 	core_db_rollback(s->db);
 	core_db_close(s->db);
@@ -235,7 +130,7 @@ static bool have_db(struct queue_store *s, struct sp_fail *why)
 	}
 	s->reopen_after_ms = core_clock_mono_ms() + REOPEN_MS;
 	sp_log_text(SP_LOG_ERROR, NULL, "spool", "cannot be opened again: %s", why->text);
-	set_unwritable(s, true);
+	store_set_unwritable(s, true);
 	return false;
 }
 
@@ -304,9 +199,9 @@ static void run_batch(struct queue_store *s)
 			queue_gather_learn(&s->gather, count_accepts(b), took_us);
 		count(s, b, took_us);
 		if (b->unwritable)
-			set_unwritable(s, true);
+			store_set_unwritable(s, true);
 		if (b->full)
-			set_full(s, true);
+			store_set_full(s, true);
 		if (b->lost)
 			lose_db(s);
 		for (size_t i = 0; i < b->resolved; i++)
@@ -361,31 +256,6 @@ static void run_held(struct queue_store *s)
 	run_chain(s, chain);
 }
 
-/* A small log is, where its octets are all that is missing: else mail would be refused for their sake for good. */
-static bool is_worth_emptying(const struct queue_store *s)
-{
-	uint64_t octets = queue_space_used(s->log_path);
-	return octets >= EMPTY_OCTETS || (octets > 0 && queue_space_ok(s->dir, NULL));
-}
-
-/* The log goes into the database, and its octets back to the disk, before it takes the last of them. */
-static void empty_log(struct queue_store *s)
-{
-	uint64_t now_ms = core_clock_mono_ms();
-	if (s->db == NULL || now_ms < s->empty_after_ms || !is_worth_emptying(s))
-		return;
-	if (core_db_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)") != CORE_DB_OK)
-		s->empty_after_ms = now_ms + EMPTY_MS;
-}
-
-/* After each turn: two system calls are nothing beside a sync. */
-static void mind_space(struct queue_store *s)
-{
-	if (!queue_space_ok(s->dir, s->log_path))
-		empty_log(s);
-	look_at_space(s, false);
-}
-
 /* Waits for company where that is worth it, see gather.h. Returns the chain, longer perhaps. */
 static struct core_mail *gather(struct queue_store *s, struct core_mail *chain)
 {
@@ -413,9 +283,11 @@ static void store_main(void *arg)
 		if (s->held && writes_work(s))
 			run_held(s);
 		run_chain(s, gather(s, chain));
-		mind_space(s);
+		store_mind_space(s);
 	}
 	run_held(s);
+	while ((chain = core_queue_take(s->inbox)) != NULL)     /* what those asked for when they were done */
+		run_chain(s, chain);
 }
 
 /* ---- opening and closing ---- */
@@ -470,6 +342,9 @@ static bool open_tables(struct queue_store *s, const struct queue_schema *others
 	}
 	if (!queue_schema_bring_up(s->db, others, other_count, &run, why))
 		return false;
+	for (size_t i = 0; i < other_count; i++)
+		if (others[i].report_deleted)
+			s->report_deleted = others[i].report_deleted;
 	s->id_end = (run + 1) << COUNT_BITS;
 	atomic_init(&s->next_id, run << COUNT_BITS);
 	return queue_bodies_sweep(s->db, s->dir, why) && queue_recover(s->db, why);
@@ -484,9 +359,9 @@ struct queue_store *queue_store_open(const char *state_dir, const struct queue_s
 	s->in_hand = queue_in_hand_open(state_dir, s->db, why);
 	if (s->in_hand == NULL)
 		goto out;
-	look_at_space(s, true);
+	store_look_at_space(s);
 	s->thread = core_thread_start("store", store_main, s);
-	s->watch = core_thread_start("store-watch", watch_main, s);
+	s->watch = core_thread_start("store-watch", store_watch_main, s);
 	return s;
 out:
 	drop(s);

@@ -18,6 +18,9 @@ struct queue_schema {                   /* the tables of another room, made or m
 	unsigned version;               /* what the code wants */
 	/* Brings the tables from version `from` (0: there are none) to `version`. A newer `from` than `version` is refused before. */
 	enum core_db_status (*migrate)(struct core_db *db, unsigned from);
+	/* NULL, or told of each mailed report (QUEUE_REPORT) that an operator deletes (queue/steer.h), on the store's thread, in the transaction of that: anything but
+	 * OK/ROW undoes it. May be at once or, where a shard had the mail, later. */
+	enum core_db_status (*report_deleted)(struct core_db *db, uint64_t message);
 };
 SP_NODISCARD struct queue_store *queue_store_open(const char *state_dir, const struct queue_schema *others, size_t other_count,
                                                   struct sp_fail *why);
@@ -45,6 +48,9 @@ struct queue_op {
 	struct sp_fail fail;                    /* the store's; what `done` gets */
 };
 void queue_store_submit(struct queue_store *s, struct queue_op *op);    /* any thread; gives the op away */
+
+/* Tells the rooms. For queue/, on the store's thread. */
+SP_NODISCARD enum core_db_status queue_store_tell_deleted(struct queue_store *s, struct core_db *db, uint64_t message);
 
 /* A new identifier: the run number and a count, unique for the life of the spool whatever the clock does; ascending within a run. Any thread. */
 uint64_t queue_store_next_id(struct queue_store *s);

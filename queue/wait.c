@@ -1,4 +1,5 @@
 /* queue/wait.c - mail at rest and the waits of destinations: park, release, due, waiting. See spool.h. */
+#include "queue/marks.h"
 #include "queue/rows.h"
 #include "queue/schema.h"
 
@@ -8,6 +9,8 @@
 
 struct park_op {
 	struct queue_op op;
+	struct queue_store *store;
+	bool deletes;                           /* one was to be deleted when the shard lets go of it */
 	char *destination;
 	int64_t deadline_ms;
 	uint64_t id;
@@ -31,30 +34,39 @@ static void log_failure(const char *doing, const char *destination, const struct
 
 /* ---- park ---- */
 
-static enum core_db_status park_one(struct core_db *db, const struct park_op *p, size_t i, int64_t *changed)
+static enum core_db_status park_one(struct core_db *db, struct park_op *p, size_t i, bool *changed)
 {
 #define PARK "UPDATE recipient SET next_at = ?, deadline = ? WHERE "
+#define WHAT " RETURNING id, mark"
 	uint32_t n = p->recipients[i].n;
-	struct core_stmt *s = core_db_stmt(db, n == 0 ? PARK "id = ? AND n = ? AND next_at IS NULL"
-	                                              : PARK "message = ? AND n = ? AND n > 0 AND next_at IS NULL");
+	struct core_stmt *s = core_db_stmt(db, n == 0 ? PARK "id = ? AND n = ? AND next_at IS NULL" WHAT
+	                                              : PARK "message = ? AND n = ? AND n > 0 AND next_at IS NULL" WHAT);
 	core_stmt_int(s, 1, p->recipients[i].next_at_ms);
 	if (p->deadline_ms > 0)
 		core_stmt_int(s, 2, p->deadline_ms);
 	core_stmt_int(s, 3, (int64_t)p->id);
 	core_stmt_int(s, 4, n);
-	enum core_db_status status = core_stmt_run(s);
-	*changed += status == CORE_DB_OK ? core_db_changes(db) : 0;
-	return status;
+	int64_t marked = 0;
+	enum core_db_status status;
+	while ((status = core_stmt_step(s)) == CORE_DB_ROW) {
+		*changed = true;
+		if (!core_stmt_col_null(s, 1)) {
+			marked = core_stmt_col_int(s, 0);
+			p->deletes = p->deletes || core_stmt_col_int(s, 1) == QUEUE_MARK_DELETE;
+		}
+	}
+	return status == CORE_DB_OK && marked > 0 ? queue_marks_rest(db, marked) : status;
 }
 
 static enum core_db_status run_park(struct core_db *db, struct queue_op *op)
 {
 	struct park_op *p = sp_container_of(op, struct park_op, op);
 	enum core_db_status status = CORE_DB_OK;
-	int64_t changed = 0;
+	bool changed = false;
+	p->deletes = false;
 	for (size_t i = 0; i < p->count && status == CORE_DB_OK; i++)
 		status = park_one(db, p, i, &changed);
-	if (status == CORE_DB_OK && changed > 0)
+	if (status == CORE_DB_OK && changed)
 		status = queue_rows_need_destination(db, sp_str_of(p->destination), 0);
 	return status;
 }
@@ -63,6 +75,8 @@ static void on_parked(struct queue_op *op, const struct sp_fail *why)
 {
 	struct park_op *p = sp_container_of(op, struct park_op, op);
 	log_failure("park mail for", p->destination, why);
+	if (p->deletes && !sp_failed(why))
+		queue_lapse(p->store, 0);
 	free(p->destination);
 	free(p);
 }
@@ -73,6 +87,7 @@ void queue_park(struct queue_store *s, const struct queue_job *job, int64_t dead
 	p->op.run = run_park;
 	p->op.done = on_parked;
 	p->op.insist = p->op.patient = true;
+	p->store = s;
 	p->destination = sp_strdup(job->recipients[0].destination);
 	p->deadline_ms = deadline_ms;
 	p->id = job->message->id;
@@ -102,12 +117,12 @@ static enum core_db_status earliest_of(struct core_db *db, const char *destinati
 	return CORE_DB_OK;
 }
 
-/* The time when the first of its recipients is due; QUEUE_NEVER: there is none that is. */
+/* The time when the first of its recipients is due; QUEUE_ASIDE: there is none that is. */
 static enum core_db_status earliest(struct core_db *db, const char *destination, int64_t *at_ms)
 {
 	int64_t priority = INT64_MAX;
 	enum core_db_status status;
-	*at_ms = QUEUE_NEVER;
+	*at_ms = QUEUE_ASIDE;
 	while ((status = queue_rows_priority_below(db, destination, &priority)) == CORE_DB_ROW) {
 		status = earliest_of(db, destination, priority, at_ms);
 		if (status != CORE_DB_OK)
@@ -141,7 +156,7 @@ static enum core_db_status run_release(struct core_db *db, struct queue_op *op)
 	struct release_op *r = sp_container_of(op, struct release_op, op);
 	int64_t first_ms = 0, next_at_ms = r->wait.next_at_ms > 0 ? r->wait.next_at_ms : 0;
 	enum core_db_status status = earliest(db, r->destination, &first_ms);
-	if (status == CORE_DB_OK && first_ms == QUEUE_NEVER)
+	if (status == CORE_DB_OK && first_ms == QUEUE_ASIDE)
 		return remove_row(db, r->destination);
 	if (status != CORE_DB_OK)
 		return status;

@@ -3,13 +3,14 @@
 
 /* ---- older versions ---- */
 
-/* tests/unit/spool/version-2.sql is what the program of that version left of two messages for a destination that is down. */
-static void make_old_spool(const char *also)
+/* tests/unit/spool/version-2.sql is what the program of that version left of two messages for a destination that is down. version-3.sql: what a crash left of that one's:
+ * mail that was tried, that a shard had, that its sender holds, that is damaged and quarantined, and that is fresh. */
+static void make_spool_of(const char *version, const char *also)
 {
 	char path[128], sql_path[512];
 	struct sp_fail why;
 	const char *tests = getenv("TESTS_DIR");
-	snprintf(sql_path, sizeof(sql_path), "%s/unit/spool/version-2.sql", tests ? tests : "tests");
+	snprintf(sql_path, sizeof(sql_path), "%s/unit/spool/version-%s.sql", tests ? tests : "tests", version);
 	FILE *f = fopen(sql_path, "r");
 	if (f == NULL)
 		fail_msg("%s cannot be read", sql_path);
@@ -24,9 +25,14 @@ static void make_old_spool(const char *also)
 	core_db_close(db);
 }
 
+static void make_old_spool(const char *also)
+{
+	make_spool_of("2", also);
+}
+
 static void assert_old_mail_is_there(void)
 {
-	assert_int_equal(ask("SELECT value FROM store WHERE name = 'version queue'"), 3);
+	assert_int_equal(ask("SELECT value FROM store WHERE name = 'version queue'"), 4);
 	assert_int_equal(ask("SELECT value FROM store WHERE name = 'messages'"), 2);
 	assert_int_equal(ask("SELECT value FROM store WHERE name = 'recipients'"), 4);
 	assert_int_equal(ask_due(INT64_C(1795383705414), ALL), 1);
@@ -66,10 +72,29 @@ static void test_spool_of_version_1_is_counted_once(void **state SP_UNUSED)
 	close_spool();
 }
 
+static void test_spool_of_version_3_keeps_its_mail(void **state SP_UNUSED)
+{
+	make_spool_of("3", "");
+	open_spool();
+	assert_int_equal(ask("SELECT value FROM store WHERE name = 'messages'"), 5);
+	assert_int_equal(ask("SELECT count(*) FROM recipient WHERE mark = 2 AND next_at = 9223372036854775807 AND address = 'grace@y.example'"), 1);
+	assert_int_equal(ask("SELECT count(*) FROM recipient WHERE mark IS NOT NULL"), 1);
+	assert_int_equal(load("x.example", 4999, ALL, MANY), 1);
+	assert_string_equal(jobs[0]->recipients[0].address, "carol@x.example");
+	assert_int_equal(jobs[0]->recipients[0].held_ms, 0);
+	assert_null(jobs[0]->recipients[0].returned);
+	assert_int_equal(load("y.example", 1, ALL, MANY), 2);
+	assert_int_equal(load("w.example", 1, ALL, MANY), 1);
+	assert_int_equal(load("z.example", 86399999, ALL, MANY), 0);
+	assert_int_equal(load("z.example", 86400000, ALL, MANY), 1);
+	assert_int_equal(jobs[0]->message->wish.priority, 3);
+	close_spool();
+}
+
 static void test_spool_of_a_newer_version_is_refused(void **state SP_UNUSED)
 {
 	struct sp_fail why;
-	make_old_spool("UPDATE store SET value = 4 WHERE name = 'version queue'");
+	make_old_spool("UPDATE store SET value = 5 WHERE name = 'version queue'");
 	assert_null(queue_store_open(spool, NULL, 0, &why));
 	assert_string_equal(why.reason, "newer");
 }
@@ -85,7 +110,7 @@ static const struct { const char *label, *sql, *want; } plans[] = {
 	  "SEARCH recipient USING COVERING INDEX recipient_rest (destination=? AND priority=? AND next_at<?)" },
 	{ "the earliest", PLAN "SELECT next_at FROM recipient WHERE destination = 'x' AND priority = 0 AND next_at < 5 ORDER BY next_at LIMIT 1",
 	  "SEARCH recipient USING COVERING INDEX recipient_rest (destination=? AND priority=? AND next_at<?)" },
-	{ "overdue", PLAN "SELECT message, destination FROM recipient WHERE deadline <= 5 AND next_at IS NOT NULL ORDER BY deadline",
+	{ "overdue", PLAN "SELECT message, destination FROM recipient WHERE deadline <= 5 AND next_at < 9223372036854775807 ORDER BY deadline",
 	  "SEARCH recipient USING INDEX recipient_deadline (deadline<?)" },
 	{ "due destinations", PLAN "SELECT name FROM destination WHERE next_at <= 5 ORDER BY next_at",
 	  "SEARCH destination USING INDEX destination_next (next_at<?)" },
@@ -116,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_spool_of_version_2_keeps_its_mail),
 		T(test_spool_of_version_1_is_counted_once),
+		T(test_spool_of_version_3_keeps_its_mail),
 		T(test_spool_of_a_newer_version_is_refused),
 		T(test_plans_need_no_sorting_and_no_scan),
 	};

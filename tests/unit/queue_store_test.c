@@ -332,16 +332,21 @@ static void test_full_file_system(void **state SP_UNUSED)
 		assert_int_equal(got, 0);
 }
 
-static const struct { const char *label; uint64_t blocks, avail, files, log_octets; bool want; } spaces[] = {       /* blocks of 4 KiB */
-	{ "plenty",                     1 << 20, 1 << 19, 1000, 0, true },
-	{ "64 MiB of a large one",      1 << 28, 16384, 1000, 0, true },
-	{ "under 64 MiB",               1 << 28, 16383, 1000, 0, false },
-	{ "5 % of a small one",         2000, 100, 1000, 0, true },
-	{ "under 5 %",                  2000, 99, 1000, 0, false },
-	{ "inodes low",                 1 << 20, 1 << 19, 63, 0, false },
-	{ "inodes unknown",             1 << 20, 1 << 19, 0, 0, true },
-	{ "the log must find room",     1 << 28, 16384 + 99, 1000, 100 * 4096, false },
-	{ "the log finds room",         1 << 28, 16384 + 100, 1000, 100 * 4096, true },
+static const struct { const char *label; uint64_t blocks, avail, files, log_octets, free_octets; bool want; } spaces[] = {       /* blocks of 4 KiB */
+	{ "plenty",                     1 << 20, 1 << 19, 1000, 0, 0, true },
+	{ "64 MiB of a large one",      1 << 28, 16384, 1000, 0, 0, true },
+	{ "under 64 MiB",               1 << 28, 16383, 1000, 0, 0, false },
+	{ "5 % of a small one",         2000, 100, 1000, 0, 0, true },
+	{ "under 5 %",                  2000, 99, 1000, 0, 0, false },
+	{ "inodes low",                 1 << 20, 1 << 19, 63, 0, 0, false },
+	{ "inodes unknown",             1 << 20, 1 << 19, 0, 0, 0, true },
+	{ "the log must find room",     1 << 28, 16384 + 99, 1000, 100 * 4096, 0, false },
+	{ "the log finds room",         1 << 28, 16384 + 100, 1000, 100 * 4096, 0, true },
+	{ "free pages are room",        1 << 28, 16383, 1000, 0, 4096, true },
+	{ "and for the log",            1 << 28, 16384 + 99, 1000, 100 * 4096, 4096, true },
+	{ "not enough of them",         1 << 28, 16384 - 2, 1000, 0, 4096, false },
+	{ "not instead of all",         1 << 28, 8191, 1000, 0, UINT64_C(1) << 30, false },
+	{ "half is the disk's",         1 << 28, 8192, 1000, 0, UINT64_C(1) << 30, true },
 };
 
 static void test_space(void **state SP_UNUSED)
@@ -349,7 +354,7 @@ static void test_space(void **state SP_UNUSED)
 	for (size_t i = 0; i < SP_COUNT(spaces); i++) {
 		struct statvfs fs = { .f_bsize = 4096, .f_frsize = 4096, .f_blocks = spaces[i].blocks, .f_bavail = spaces[i].avail,
 		                      .f_favail = spaces[i].files };
-		if (queue_space_enough(&fs, spaces[i].log_octets) != spaces[i].want)
+		if (queue_space_enough(&fs, spaces[i].log_octets, spaces[i].free_octets) != spaces[i].want)
 			fail_msg("%s: want %d", spaces[i].label, spaces[i].want);
 	}
 }
