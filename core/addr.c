@@ -282,6 +282,13 @@ static bool is_public6(const uint8_t *octets)
 	return true;
 }
 
+bool sp_addr_is_loopback(const struct sp_addr *a)
+{
+	struct octets o = octets_of(a);
+	static const uint8_t one[16] = { [15] = 1 };
+	return o.bits == IPV4_BITS ? o.p[0] == 127 : o.bits > 0 && bits_equal(o.p, one, IPV6_BITS);
+}
+
 bool sp_addr_is_public(const struct sp_addr *a)
 {
 	struct octets o = octets_of(a);

@@ -49,6 +49,7 @@ SP_NODISCARD bool sp_net_parse(struct sp_str s, struct sp_net *out);
 bool sp_net_contains(const struct sp_net *net, const struct sp_addr *a);
 bool sp_nets_contain(const struct sp_net *nets, size_t count, const struct sp_addr *a);
 
+bool sp_addr_is_loopback(const struct sp_addr *a);       /* 127.0.0.0/8, mapped too, and ::1 */
 /* False for what is not on the public internet: private (RFC 1918, RFC 4193), loopback, link-local, unspecified,
  * multicast, broadcast, shared (RFC 6598), reserved, documentation, benchmarking, and IPv6 forms that lead there: mapped,
  * 6to4, Teredo, NAT64 (64:ff9b::/96, RFC 6052) and the discard prefix. (IANA special-purpose registries, RFC 6890.) */

@@ -1,6 +1,7 @@
 /* core/crypt.c - see crypt.h. OpenSSL's EVP, 3.0 and later; what it leaves in its error queue goes before and after each operation. */
 #include "core/crypt.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -12,6 +13,11 @@
 #define RSA_BITS_MIN 1024               /* RFC 8301 3.2: signers must not use less, verifiers must not take less */
 #define RSA_BITS_MAX 4096               /* RFC 8301 3.2: verifiers need not take more */
 #define ED25519_OCTETS 32
+
+bool core_same_secret(struct sp_str a, struct sp_str b)
+{
+	return a.len == b.len && CRYPTO_memcmp(a.p, b.p, a.len) == 0;
+}
 
 /* ---- digests ---- */
 

@@ -14,6 +14,9 @@ void core_sha256_add(struct core_sha256 *h, struct sp_str data);
 void core_sha256_finish(struct core_sha256 *h, uint8_t out[CORE_SHA256_SIZE]);  /* frees it */
 void core_sha256_free(struct core_sha256 *h);                                   /* without a result; NULL is fine */
 
+/* Are the octets the same? Takes as long wherever they differ; only that the lengths do can be seen from outside. */
+bool core_same_secret(struct sp_str a, struct sp_str b);
+
 enum core_key_kind { CORE_KEY_RSA, CORE_KEY_ED25519 };
 struct core_key;                        /* opaque: a private key */
 

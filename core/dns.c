@@ -352,9 +352,7 @@ bool core_dns_servers_local(const struct core_dns *d)
 {
 	for (size_t i = 0; i < d->server_count; i++) {
 		const struct sp_addr *a = &d->servers[i].addr;
-		bool local = sp_addr_family(a) == AF_INET ? ntohl(a->in.sin_addr.s_addr) >> 24 == 127
-		                                          : IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
-		if (!local)
+		if (!sp_addr_is_loopback(a))
 			return false;
 	}
 	return true;

@@ -53,7 +53,7 @@ struct core_httpd_request {
 
 struct answer {
 	int status;
-	const char *content_type, *allow;
+	const char *content_type, *allow, *challenge;
 	struct sp_buf *body;
 	bool head_only, keep_alive;
 };
@@ -93,6 +93,8 @@ static void send_answer(struct core_conn *conn, const struct answer *a)
 	sp_buf_printf(&head, "Content-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n", a->content_type, a->body->len);
 	if (a->allow)
 		sp_buf_printf(&head, "Allow: %s\r\n", a->allow);
+	if (a->challenge)
+		sp_buf_printf(&head, "WWW-Authenticate: %s\r\n", a->challenge);
 	sp_buf_adds(&head, a->keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
 	sp_assert(!sp_buf_failed(&head));
 	core_conn_send(conn, &head);
@@ -292,6 +294,8 @@ int core_httpd_open(struct core_loop *l, const struct sp_addr *at, unsigned unix
 	return 0;
 }
 
+const struct sp_addr *core_httpd_addr(const struct core_httpd *d) { return core_listener_addr(d->listener); }
+
 void core_httpd_close(struct core_httpd *d)
 {
 	if (d == NULL)
@@ -312,6 +316,8 @@ void core_httpd_close(struct core_httpd *d)
 const char *core_httpd_method(const struct core_httpd_request *q) { return q->method; }
 struct sp_str core_httpd_path(const struct core_httpd_request *q) { return core_httpreq_path(q->parsed); }
 struct sp_str core_httpd_query(const struct core_httpd_request *q) { return core_httpreq_query(q->parsed); }
+struct sp_str core_httpd_field(const struct core_httpd_request *q, enum core_httpreq_field f) { return core_httpreq_field(q->parsed, f); }
+bool core_httpd_has(const struct core_httpd_request *q, enum core_httpreq_field f) { return core_httpreq_has(q->parsed, f); }
 struct sp_str core_httpd_body(const struct core_httpd_request *q) { return core_httpreq_body(q->parsed); }
 
 static void log_request(const struct core_httpd_request *q, int status)
@@ -363,6 +369,13 @@ void core_httpd_refuse(struct core_httpd_request *q, int status, const char *fmt
 	va_end(args);
 	write_error(&body, text);
 	answer(q, &(struct answer){ .status = status, .content_type = "application/json", .body = &body });
+}
+
+void core_httpd_refuse_stranger(struct core_httpd_request *q, const char *challenge, const char *why)
+{
+	struct sp_buf body;
+	write_error(&body, why);
+	answer(q, &(struct answer){ .status = 401, .content_type = "application/json", .challenge = challenge, .body = &body });
 }
 
 void core_httpd_refuse_method(struct core_httpd_request *q, const char *allow)

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 
 #define FIELD_MAX 64            /* of a name: no name we look for is longer */
-#define VALUE_MAX 64            /* of a value that we look at */
+#define VALUE_MAX 1024          /* of a value that we look at */
+#define FIELDS 3                /* that are kept: enum core_httpreq_field */
 #define FRAMING_FACTOR 8        /* octets on the wire for one of body, at most: a chunk of one octet takes 6 */
 
 enum phase { HEAD, BODY, CHUNKS };
@@ -24,7 +25,8 @@ struct core_httpreq {
 	size_t taken;                   /* octets fed */
 	size_t left;                    /* BODY: octets to come */
 	bool head_done, done, keep_alive, expects, chunked;
-	unsigned hosts;
+	unsigned seen[FIELDS];          /* how often */
+	struct sp_buf kept[FIELDS];     /* values */
 	int status;                     /* of a failure */
 	char why[160];
 	struct sp_buf target, body;
@@ -64,11 +66,22 @@ static int on_value(llhttp_t *p, const char *at, size_t len)
 	return 0;
 }
 
+/* Each of them says one thing, or what it says cannot be known (RFC 9112 3.2, RFC 9110 5.3). */
+static int keep_field(struct core_httpreq *r, enum core_httpreq_field f, struct sp_str value)
+{
+	if (++r->seen[f] > 1)
+		return fail(r, 400, f == CORE_HTTPREQ_HOST ? "more than one Host field" : "a field is there twice that may not be");
+	sp_buf_add(&r->kept[f], value);
+	return 0;
+}
+
 /* llhttp reads Content-Length, and refuses two; what it thinks of Transfer-Encoding is too generous. */
 static int judge_field(struct core_httpreq *r, struct sp_str name, struct sp_str value, bool whole)
 {
-	if (sp_str_eq_nocase(name, SP_STR("host")))
-		return ++r->hosts > 1 ? fail(r, 400, "more than one Host field") : 0;
+	static const char *const kept[FIELDS] = { "Host", "Origin", "Authorization" };
+	for (size_t i = 0; i < FIELDS; i++)
+		if (sp_str_eq_nocase(name, sp_str_of(kept[i])))
+			return keep_field(r, (enum core_httpreq_field)i, whole ? value : SP_STR(""));
 	if (sp_str_eq_nocase(name, SP_STR("expect")))
 		r->expects = whole && sp_str_eq_nocase(value, SP_STR("100-continue"));
 	if (!sp_str_eq_nocase(name, SP_STR("transfer-encoding")))
@@ -116,7 +129,7 @@ static int on_headers_complete(llhttp_t *p)
 	r->keep_alive = llhttp_should_keep_alive(p);
 	if (!strip_authority(r) || r->target.len == 0 || r->target.p[0] != '/' || sp_str_contains(sp_buf_str(&r->target), '#'))
 		return fail(r, 400, "the target is no path");
-	if (r->hosts == 0 && p->http_minor > 0)                 /* RFC 9112 3.2 */
+	if (r->seen[CORE_HTTPREQ_HOST] == 0 && p->http_minor > 0)                 /* RFC 9112 3.2 */
 		return fail(r, 400, "the Host field is missing");
 	if (r->chunked && (length || p->http_minor == 0))       /* RFC 9112 6.1 */
 		return fail(r, 400, "Transfer-Encoding with Content-Length, or in HTTP/1.0");
@@ -154,6 +167,8 @@ struct core_httpreq *core_httpreq_new(size_t head_max, size_t body_max)
 	sp_buf_init(&r->field, FIELD_MAX);
 	sp_buf_init(&r->value, VALUE_MAX);
 	sp_buf_init(&r->body, body_max);
+	for (size_t i = 0; i < FIELDS; i++)
+		sp_buf_init(&r->kept[i], VALUE_MAX);
 	core_httpgate_head(&r->gate);
 	llhttp_settings_init(&r->settings);
 	r->settings.on_url = on_url;
@@ -174,8 +189,10 @@ void core_httpreq_free(struct core_httpreq *r)
 		return;
 	sp_buf_clear(&r->target);
 	sp_buf_clear(&r->field);
-	sp_buf_clear(&r->value);
+	sp_buf_wipe(&r->value);
 	sp_buf_clear(&r->body);
+	for (size_t i = 0; i < FIELDS; i++)
+		sp_buf_wipe(&r->kept[i]);
 	free(r);
 }
 
@@ -258,6 +275,8 @@ int core_httpreq_status(const struct core_httpreq *r) { return r->status; }
 const char *core_httpreq_why(const struct core_httpreq *r) { return r->why; }
 bool core_httpreq_begun(const struct core_httpreq *r) { return r->taken > 0; }
 bool core_httpreq_keep_alive(const struct core_httpreq *r) { return r->keep_alive; }
+struct sp_str core_httpreq_field(const struct core_httpreq *r, enum core_httpreq_field f) { return sp_buf_str(&r->kept[f]); }
+bool core_httpreq_has(const struct core_httpreq *r, enum core_httpreq_field f) { return r->seen[f] > 0; }
 struct sp_str core_httpreq_body(const struct core_httpreq *r) { return sp_buf_str(&r->body); }
 
 bool core_httpreq_expects(const struct core_httpreq *r)

@@ -27,6 +27,10 @@ const char *core_httpreq_method(const struct core_httpreq *r);   /* "GET"; also 
 struct sp_str core_httpreq_path(const struct core_httpreq *r);   /* from "/" on, as sent (not decoded), without the query */
 struct sp_str core_httpreq_query(const struct core_httpreq *r);  /* behind the "?", as sent; empty when there is none */
 struct sp_str core_httpreq_body(const struct core_httpreq *r);
+/* The value of a field that matters to whoever decides whether to answer; empty where there is none, or one that is longer than 1 KiB. Authorization is wiped at free. */
+enum core_httpreq_field { CORE_HTTPREQ_HOST, CORE_HTTPREQ_ORIGIN, CORE_HTTPREQ_AUTHORIZATION };
+struct sp_str core_httpreq_field(const struct core_httpreq *r, enum core_httpreq_field f);
+bool core_httpreq_has(const struct core_httpreq *r, enum core_httpreq_field f);         /* was there, whatever it says */
 bool core_httpreq_keep_alive(const struct core_httpreq *r);      /* the client wants to go on (RFC 9112 9.3) */
 
 #endif

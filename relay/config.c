@@ -49,6 +49,7 @@ void config_unref(struct config *c)
 	conf_lists_clear(c);
 	conf_identity_clear(c);
 	users_unref(c->auth.users);
+	conf_admin_clear(c);
 	config_origin_free(c->origin);
 	free(c);
 }
@@ -169,7 +170,7 @@ static void read_mapping(struct conf_reader *r, yaml_node_t *map, const char *pa
 
 /* --- what rows cannot say alone --- */
 
-static const struct conf_seen *seen(const struct conf_reader *r, const char *path)
+const struct conf_seen *conf_row_seen(const struct conf_reader *r, const char *path)
 {
 	const struct conf_row *row = conf_row_find(sp_str_of(path));
 	sp_assert(row);
@@ -180,7 +181,7 @@ static const struct conf_seen *seen(const struct conf_reader *r, const char *pat
  * A row whose own problem is told has its default, so nothing is said of that. */
 static bool both_sound(const struct conf_reader *r, const char *first, const char *second, const yaml_node_t **at)
 {
-	const struct conf_seen *a = seen(r, first), *b = seen(r, second);
+	const struct conf_seen *a = conf_row_seen(r, first), *b = conf_row_seen(r, second);
 	*at = b->at ? b->at : a->at;
 	return !a->bad && !b->bad;
 }
@@ -188,7 +189,7 @@ static bool both_sound(const struct conf_reader *r, const char *first, const cha
 static bool check_hostname(struct conf_reader *r)
 {
 	struct config *c = r->c;
-	const struct conf_seen *row = seen(r, "hostname");
+	const struct conf_seen *row = conf_row_seen(r, "hostname");
 	if (row->bad)
 		return false;
 	const char *from = "hostname", *why;
@@ -215,7 +216,7 @@ static bool check_hostname(struct conf_reader *r)
 /* The submitter first: the contact is held against it. */
 static void check_report(struct conf_reader *r)
 {
-	const struct conf_seen *submitter = seen(r, "report.submitter"), *contact = seen(r, "report.contact");
+	const struct conf_seen *submitter = conf_row_seen(r, "report.submitter"), *contact = conf_row_seen(r, "report.contact");
 	if (submitter->bad || contact->bad)
 		return;
 	struct sp_buf why;
@@ -229,7 +230,7 @@ static void check_report(struct conf_reader *r)
 
 static void check_probe(struct conf_reader *r)
 {
-	const struct conf_seen *row = seen(r, "resolver.probe");
+	const struct conf_seen *row = conf_row_seen(r, "resolver.probe");
 	const char *name = r->c->resolver.probe;
 	if (!row->bad && strcmp(name, ".") != 0 && !core_dns_name_ok(sp_str_of(name)))
 		conf_problem(r, row->at, "resolver.probe: '%s' is not a domain name; '.' is the root", name);
@@ -238,7 +239,7 @@ static void check_probe(struct conf_reader *r)
 /* The users, before the listeners ask whether there are any. */
 static void read_users(struct conf_reader *r)
 {
-	const struct conf_seen *file = seen(r, "auth.users_file");
+	const struct conf_seen *file = conf_row_seen(r, "auth.users_file");
 	struct sp_fail why;
 	if (file->bad || r->c->auth.users_file[0] == '\0')
 		return;
@@ -254,7 +255,7 @@ static void check_whole(struct conf_reader *r)
 	const yaml_node_t *at;
 	bool named = check_hostname(r);
 	if (c->state_dir[0] != '/')
-		conf_problem(r, seen(r, "state_dir")->at, "state_dir: '%s' is not an absolute path", c->state_dir);
+		conf_problem(r, conf_row_seen(r, "state_dir")->at, "state_dir: '%s' is not an absolute path", c->state_dir);
 	check_probe(r);
 	if (both_sound(r, "delivery.retry.first", "delivery.retry.max", &at) && c->delivery.retry.max_ms < c->delivery.retry.first_ms)
 		conf_problem(r, at, "delivery.retry.max is less than delivery.retry.first");
@@ -265,6 +266,7 @@ static void check_whole(struct conf_reader *r)
 	if (named)
 		check_report(r);
 	read_users(r);
+	conf_admin_check(r);
 	conf_file(r, c->tls.ca_file);
 	conf_lists_finish(r);
 }

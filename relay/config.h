@@ -161,7 +161,14 @@ struct config {
 	struct { struct config_dkim *items; size_t count; } dkim;
 	struct { int64_t keep_ms, size; } evidence;             /* of attempts (relay/evidence.h); keep 0: none */
 	struct { int64_t format, level; } log;                  /* enum sp_log_format, enum sp_log_level */
-	struct { char *socket; } admin;                         /* "": none */
+	struct {
+		char *socket;                   /* "": none */
+		char *http;                     /* as written; "": none */
+		struct sp_addr http_address;    /* of it */
+		char *token_file;               /* "": none */
+		char *token;                    /* its first line, read with the configuration; NULL: none */
+		unsigned token_mode;            /* permission bits of the file then: 0600 */
+	} admin;
 };
 
 /* Files that the configuration names (certificates, keys, users, passwords) are read with it. config_reread() makes the same configuration from the text as

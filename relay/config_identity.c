@@ -103,6 +103,7 @@ void config_warnings(const struct config *c, int64_t now_s, struct sp_buf *out)
 	if (c->report.enabled && config_dkim_signers(c, c->identity.submitter, CONFIG_DKIM_REPORTS, &one, 1) == 0)
 		sp_buf_printf(out, "report: https reports go out, mailed ones do not: dkim has no key for the submitter %s; make one: "
 		              "strictpost dkim keygen --domain %s --selector tlsrpt\n", c->identity.submitter, c->identity.submitter);
+	conf_admin_warnings(c, out);
 	conf_domains_warnings(c, now_s, out);
 	conf_lists_warn(c, out);
 }

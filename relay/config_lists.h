@@ -26,6 +26,7 @@ struct conf_reader {
 /* One line, "name:line: text". `at` NULL: about what the file does not hold. */
 void conf_problem(struct conf_reader *r, const yaml_node_t *at, const char *fmt, ...) SP_PRINTF(3, 4);
 static inline bool conf_enough(const struct conf_reader *r) { return r->count > CONF_PROBLEMS_MAX; }
+const struct conf_seen *conf_row_seen(const struct conf_reader *r, const char *path);   /* of a row that there is */
 struct sp_str conf_scalar(const yaml_node_t *n);
 /* Does the key of `at`, a plain word, stand before it in `map` already? */
 bool conf_is_repeat(const struct conf_reader *r, const yaml_node_t *map, const yaml_node_pair_t *at);
@@ -62,6 +63,11 @@ struct conf_list {
 	const struct conf_help *help;                   /* up to one without key */
 };
 extern const struct conf_list conf_list_listen, conf_list_routes, conf_list_sources, conf_list_domains, conf_list_dkim;
+
+/* config_admin.c */
+void conf_admin_check(struct conf_reader *r);           /* admin.http, and the token that it needs; reads it */
+void conf_admin_clear(struct config *c);
+void conf_admin_warnings(const struct config *c, struct sp_buf *out);
 
 /* config_domains.c: entries that have ended. */
 void conf_domains_warnings(const struct config *c, int64_t now_s, struct sp_buf *out);

@@ -100,6 +100,8 @@ const struct conf_row conf_rows[] = {
 	{ "log.format", CONF_WORD, AT(log.format), "text", SP_LOG_TEXT, 0, words_format, "of the lines on standard error" },
 	{ "log.level", CONF_WORD, AT(log.level), "info", SP_LOG_ERROR, 0, words_level, "the least severe that is written" },
 	{ "admin.socket", CONF_STRING, AT(admin.socket), "/run/strictpost/control.sock", 0, 107, NULL, "control socket; empty: none" },
+	{ "admin.http", CONF_STRING, AT(admin.http), "", 0, 63, NULL, "address:port for the admin API over TCP; empty: none; other than loopback only with a token" },
+	{ "admin.token_file", CONF_STRING, AT(admin.token_file), "", 0, 4095, NULL, "its first line is the bearer token that admin.http demands" },
 };
 const size_t conf_row_count = SP_COUNT(conf_rows);
 

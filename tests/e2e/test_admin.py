@@ -147,7 +147,7 @@ def test_reload_to_an_impossible_path_keeps_the_socket(relay):
     assert before.ask("/livez")[0] == 200
     relay.write_config(admin={"socket": "/nonexistent/folder/control.sock"})
     relay.reload()
-    relay.wait_log("the control socket stays at")
+    relay.wait_log("the admin API stays at")
     assert before.ask("/livez")[0] == 200
     before.close()
 

@@ -161,6 +161,22 @@ static void test_public(void **state)
 	assert_false(sp_addr_is_public(&un));
 }
 
+static void test_loopback(void **state SP_UNUSED)
+{
+	static const struct { const char *text; bool want; } loopback_rows[] = {
+		{ "127.0.0.1", true }, { "127.255.0.9", true }, { "::1", true }, { "::ffff:127.0.0.1", true }, { "128.0.0.1", false }, { "0.0.0.0", false },
+		{ "::", false }, { "::2", false }, { "::ffff:10.0.0.1", false }, { "fe80::1", false }, { "2001:db8::1", false },
+	};
+	struct sp_addr a;
+	for (size_t i = 0; i < SP_COUNT(loopback_rows); i++) {
+		assert_true(sp_addr_parse_ip(sp_str_of(loopback_rows[i].text), 1, &a));
+		if (sp_addr_is_loopback(&a) != loopback_rows[i].want)
+			fail_msg("%s", loopback_rows[i].text);
+	}
+	assert_true(sp_addr_parse(SP_STR("unix:/x"), &a));
+	assert_false(sp_addr_is_loopback(&a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +185,7 @@ int main(void)
 		cmocka_unit_test(test_equality),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_public),
+		cmocka_unit_test(test_loopback),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

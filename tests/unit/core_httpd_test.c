@@ -70,6 +70,8 @@ static void on_request(void *owner SP_UNUSED, struct core_httpd_request *q)
 		answer_failed(q);
 	} else if (sp_str_eq(path, SP_STR("/refuse"))) {
 		core_httpd_refuse(q, 404, "no \"%s\" \\ here\n", "x");
+	} else if (sp_str_eq(path, SP_STR("/stranger"))) {
+		core_httpd_refuse_stranger(q, "Bearer realm=\"x\"", "who?");
 	} else if (sp_str_eq(path, SP_STR("/method"))) {
 		core_httpd_refuse_method(q, "POST");
 	} else if (sp_str_eq(path, SP_STR("/stop"))) {

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -137,6 +138,8 @@ static const struct { const char *label; struct sp_str text; const char *want; }
 	ROW("control character in a value", GET "X: \x7f\r\n\r\n", "! 400"),
 	ROW("no host", "GET / HTTP/1.1\r\n\r\n", "! 400"),
 	ROW("two hosts", GET "Host: a\r\n\r\n", "! 400"),
+	ROW("two authorizations", GET "Authorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n", "! 400"),
+	ROW("two origins", GET "Origin: null\r\nOrigin: null\r\n\r\n", "! 400"),
 	/* RFC 9112 3: the request line */
 	ROW("two blanks", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "! 400"),
 	ROW("blank behind the version", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "! 400"),
@@ -190,8 +193,30 @@ static void test_requests(void **state)
 	sp_buf_clear(&got);
 }
 
+static void test_fields_that_decide(void **state SP_UNUSED)
+{
+	struct core_httpreq *r = core_httpreq_new(8192, BODY_MAX);
+	struct sp_buf text;
+	size_t used;
+	sp_buf_init(&text, 8192);
+	sp_buf_adds(&text, "GET / HTTP/1.1\r\nhost:  a.example:8025 \r\nOrigin:\r\nAUTHORIZATION: Bearer ");
+	memset(sp_buf_room(&text, 1024), 'x', 1024);
+	sp_buf_wrote(&text, 1024);
+	sp_buf_adds(&text, "\r\n\r\n");
+	for (size_t i = 0; i < text.len; i++)
+		assert_int_equal(core_httpreq_feed(r, sp_str_make(text.p + i, 1), &used), i + 1 < text.len ? CORE_HTTPREQ_MORE : CORE_HTTPREQ_DONE);
+	assert_true(sp_str_eq(core_httpreq_field(r, CORE_HTTPREQ_HOST), SP_STR("a.example:8025")));
+	assert_true(core_httpreq_has(r, CORE_HTTPREQ_ORIGIN));
+	assert_int_equal(core_httpreq_field(r, CORE_HTTPREQ_ORIGIN).len, 0);
+	assert_true(core_httpreq_has(r, CORE_HTTPREQ_AUTHORIZATION));
+	assert_int_equal(core_httpreq_field(r, CORE_HTTPREQ_AUTHORIZATION).len, 0);    /* too long: nobody's token, and not its beginning */
+	sp_buf_clear(&text);
+	core_httpreq_free(r);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_requests) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_fields_that_decide) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

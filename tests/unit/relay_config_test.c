@@ -356,6 +356,8 @@ static void check_string_row(const struct conf_row *row)
 	}
 	if (strcmp(row->path, "auth.users_file") == 0)
 		return;                                         /* read with the configuration: test_users_file() */
+	if (strcmp(row->path, "admin.http") == 0 || strcmp(row->path, "admin.token_file") == 0)
+		return;                                         /* relay_config_admin_test.c */
 	char *longest = sp_alloc((size_t)row->max + 2);
 	memset(longest, 'x', (size_t)row->max + 1);
 	longest[0] = '/';
