@@ -72,6 +72,24 @@ static json_t *get_message(struct api_client *c, const char *id)
 	return m;
 }
 
+/* Did its story end? Every recipient was delivered or came back, or an operator deleted it. */
+static bool has_ended(const json_t *message, const json_t *events)
+{
+	size_t i, k;
+	int64_t left = json_integer_value(json_object_get(json_object_get(json_array_get(events, 0), "data"), "recipient_count"));
+	const json_t *v, *r;
+	if (message)
+		return false;
+	json_array_foreach(events, i, v) {
+		const json_t *d = json_object_get(v, "data");
+		if (strcmp(text(d, "event"), "deleted") == 0)
+			return true;
+		json_array_foreach(json_object_get(d, "recipients"), k, r)
+			left -= strcmp(text(r, "outcome"), "delivered") == 0 || strcmp(text(r, "outcome"), "bounced") == 0;
+	}
+	return left <= 0;
+}
+
 /* ---- what was tried meanwhile ---- */
 
 static void add_destination(json_t *set, const char *name)
@@ -192,7 +210,7 @@ static bool gather(struct api_client *c, const char *id, bool pem, struct story 
 	json_t *names = destinations_of(s->message, s->events);
 	if (json_array_size(s->events) > 0)
 		json_object_foreach(names, name, v)
-			good = good && add_sessions(c, name, s->events, s->message == NULL, tried, why);
+			good = good && add_sessions(c, name, s->events, has_ended(s->message, s->events), tried, why);
 	s->all = merge(s->events, tried);
 	json_decref(names);
 	json_decref(tried);

@@ -5,6 +5,7 @@
 #include "relay/settle.h"
 
 #include "core/clock.h"
+#include "core/date.h"
 #include "relay/bounce.h"
 #include "relay/evidence.h"
 #include "relay/outcome.h"
@@ -32,6 +33,7 @@ struct settlement {
 	size_t dsn_count;
 	const char *dsn_address;                /* who gets them */
 	const char *dsn_to;                     /* their destination, as the store has it: a reload may change the routes meanwhile */
+	char *proved;                           /* for the DSN: "policy sts/enforce, TLSv1.3, certificate verified"; NULL: it was not tried */
 	char *remote;                           /* for the DSN: "mx1.example.com [192.0.2.1]" or NULL */
 	struct core_timer *again;
 	bool stuck;                             /* counted in relay->unsettled */
@@ -55,6 +57,7 @@ static void free_settlement(struct settlement *t)
 	sp_arena_clear(&t->arena);
 	free(t->reply);
 	free(t->remote);
+	free(t->proved);
 	free(t->outcomes);
 	free(t);
 }
@@ -231,6 +234,19 @@ static const struct sp_fail *told(struct settlement *t, const struct outcome_rec
 	return f;
 }
 
+/* What the reader is told of the attempts, in one line. */
+static const char *tell_tries(struct settlement *t, const struct queue_recipient *r)
+{
+	const struct destination *d = t->dest;
+	char date[40];
+	if (t->proved)
+		return sp_arena_printf(&t->arena, "Last tried on %s, attempt %u, at %s: %s", sp_date_mail(core_clock_wall_s(), date), r->attempts + 1,
+		                       t->remote ? t->remote : "no host", t->proved);
+	if (d->failures > 0 && d->since_ms > 0)
+		return sp_arena_printf(&t->arena, "Tried in vain since %s, %u times", sp_date_mail(d->since_ms / 1000, date), d->failures);
+	return NULL;
+}
+
 static size_t list_recipients(struct settlement *t, enum smtp_dsn_action action, struct smtp_dsn_recipient *list)
 {
 	const struct queue_job *job = t->job;
@@ -243,7 +259,7 @@ static size_t list_recipients(struct settlement *t, enum smtp_dsn_action action,
 		list[count++] = (struct smtp_dsn_recipient){
 			.address = job->recipients[i].address, .remote_mta = t->remote, .fail = told(t, o), .last_attempt_s = core_clock_wall_s(),
 			.retry_until_s = until_ms / 1000, .policy = o->fail.result != SP_RESULT_NONE ? o->fail.text : NULL,
-			.orcpt = job->recipients[i].wish.orcpt, .reply = t->reply,
+			.tried = tell_tries(t, &job->recipients[i]), .orcpt = job->recipients[i].wish.orcpt, .reply = t->reply,
 		};
 	}
 	return count;
@@ -341,6 +357,16 @@ static void log_outcome(const struct settlement *t, size_t i, const struct settl
 	sp_log_end(&l);
 }
 
+static char *proved_by(const struct settle_facts *f)
+{
+	struct sp_buf b;
+	sp_buf_init(&b, 512);
+	sp_buf_printf(&b, "policy %s, %s", f->policy ? f->policy : "none", f->tls ? f->tls : "no TLS");
+	if (f->cert)
+		sp_buf_printf(&b, ", certificate %s", f->cert);
+	return sp_buf_take(&b);
+}
+
 static struct settlement *new_settlement(struct destination *d, struct queue_job *job, const struct settle_facts *facts)
 {
 	struct settlement *t = sp_alloc(sizeof(*t));
@@ -353,6 +379,7 @@ static struct settlement *new_settlement(struct destination *d, struct queue_job
 	t->by_dropped = facts->by_dropped;
 	t->outcomes = sp_alloc_array(job->count, sizeof(*t->outcomes));
 	t->again = core_timer_new(d->shard->loop, on_again, t);
+	t->proved = facts->waited ? NULL : proved_by(facts);
 	if (facts->mx) {
 		char text[SP_ADDR_TEXT];
 		struct sp_buf b;

@@ -19,6 +19,7 @@ struct smtp_dsn_recipient {
 	int64_t last_attempt_s;         /* Unix seconds; 0: never tried */
 	int64_t retry_until_s;          /* DELAYED: when we give up */
 	const char *policy;             /* one line for people when a policy refused: policy, host and reason; NULL otherwise */
+	const char *tried;              /* for people: when it was tried last, how often, where, and what was proved there; NULL: nothing to tell */
 	const char *orcpt;              /* Original-Recipient: as it was given, decoded here (RFC 3461 4.2, 6533 3); NULL or "" none */
 	const char *reply;              /* RELAYED: the peer's reply, printable; NULL none */
 };

@@ -155,14 +155,9 @@ static void write_next_hop(const struct smtp_dsn_recipient *r, struct sp_buf *ou
 		paragraphf(out, "      ", "%.2000s", r->reply);
 }
 
-static void write_recipient(const struct smtp_dsn *d, const struct smtp_dsn_recipient *r, struct sp_buf *out)
+/* Why it did not go, and what can be done. */
+static void write_reason(const struct smtp_dsn *d, const struct smtp_dsn_recipient *r, struct sp_buf *out)
 {
-	sp_buf_adds(out, "\r\n");
-	write_address(d, r, out);
-	if (d->action == SMTP_DSN_RELAYED) {
-		write_next_hop(r, out);
-		return;
-	}
 	if (sp_str_starts(sp_str_of(r->fail->reason), SP_STR("requiretls-"))) {
 		write_require_tls(d, r, out);
 		return;
@@ -180,6 +175,19 @@ static void write_recipient(const struct smtp_dsn *d, const struct smtp_dsn_reci
 		return;
 	char status[12];
 	paragraph(out, "    ", advice_for(smtp_dsn_is_own(r->fail) ? "5.0.0" : smtp_dsn_status(r->fail, true, status)));
+}
+
+static void write_recipient(const struct smtp_dsn *d, const struct smtp_dsn_recipient *r, struct sp_buf *out)
+{
+	sp_buf_adds(out, "\r\n");
+	write_address(d, r, out);
+	if (d->action == SMTP_DSN_RELAYED) {
+		write_next_hop(r, out);
+		return;
+	}
+	write_reason(d, r, out);
+	if (r->tried)
+		paragraphf(out, "    ", "(%.900s)", r->tried);
 }
 
 static int64_t first_retry_until(const struct smtp_dsn *d)

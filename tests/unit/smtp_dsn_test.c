@@ -205,7 +205,7 @@ static void delayed_by_policy(void **state SP_UNUSED)
 	sp_fail_tls(&f, SP_FAIL_POLICY, SP_RESULT_STARTTLS_NOT_SUPPORTED, "starttls-not-offered",
 	            "mx1.x[192.0.2.1] does not offer STARTTLS; nothing was sent, as TLS is demanded");
 	const struct smtp_dsn_recipient r = {
-		.address = "a@x.test", .remote_mta = "mx1.x [192.0.2.1]", .fail = &f, .last_attempt_s = ARRIVED + 5,
+		.address = "a@x.test", .remote_mta = "mx1.x [192.0.2.1]", .fail = &f, .last_attempt_s = ARRIVED + 5, .tried = "Last tried now, attempt 3",
 		.retry_until_s = ARRIVED + 5 * 86400, .policy = "MTA-STS enforce (id 20260101), host mx1.x: starttls-not-supported",
 	};
 	struct smtp_dsn d = dsn_of(SMTP_DSN_DELAYED, &r, 1);
@@ -215,6 +215,7 @@ static void delayed_by_policy(void **state SP_UNUSED)
 	has(p.head, "\r\nSubject: Delayed Mail (still being retried)\r\n");
 	has(p.human, "This is a warning only: you need not send your message again.");
 	has(p.human, "policy: MTA-STS enforce (id 20260101), host mx1.x:");
+	has(p.human, "(Last tried now, attempt 3)");
 	has(p.human, "does not offer STARTTLS");
 	has(p.human, "Neither your message nor the address is at fault.");
 	has(p.human, "27 Nov 2026");
