@@ -365,7 +365,7 @@ void delivery_evidence_over(struct delivery_state *y, const struct sp_fail *why)
 		sheet->session = e->session;
 		fill_row(y, sheet, &rest);
 		note_earlier(y);
-		evidence_sheet_keep(sheet, y->shard->relay);
+		evidence_sheet_keep(sheet, y->shard->relay->store);
 	}
 	dialogue_part_clear(&rest);
 	e->over = true;

@@ -57,13 +57,13 @@ static void on_kept(struct queue_op *op, const struct sp_fail *why)
 	free(k);
 }
 
-static void submit(struct keep_op *k, struct relay *r, enum core_db_status (*run)(struct core_db *db, struct queue_op *op))
+static void submit(struct keep_op *k, struct queue_store *store, enum core_db_status (*run)(struct core_db *db, struct queue_op *op))
 {
-	k->store = r->store;
+	k->store = store;
 	k->op.run = run;
 	k->op.done = on_kept;
 	k->op.patient = true;
-	queue_store_submit(r->store, &k->op);
+	queue_store_submit(store, &k->op);
 }
 
 static enum core_db_status run_sheet(struct core_db *db, struct queue_op *op)
@@ -71,11 +71,11 @@ static enum core_db_status run_sheet(struct core_db *db, struct queue_op *op)
 	return evidence_sheet_write(db, sp_container_of(op, struct keep_op, op)->sheet);
 }
 
-void evidence_sheet_keep(struct evidence_sheet *sheet, struct relay *r)
+void evidence_sheet_keep(struct evidence_sheet *sheet, struct queue_store *store)
 {
 	struct keep_op *k = sp_alloc(sizeof(*k));
 	k->sheet = sheet;
-	submit(k, r, run_sheet);
+	submit(k, store, run_sheet);
 }
 
 /* ---- what an operator does ---- */
@@ -91,10 +91,10 @@ static enum core_db_status run_act(struct core_db *db, struct queue_op *op)
 	return status;
 }
 
-void evidence_act(struct relay *r, const struct config *c, const uint64_t *ids, size_t count, const char *word, const char *reason)
+void evidence_act(struct queue_store *store, const struct config *c, const uint64_t *ids, size_t count, const char *word, const char *reason)
 {
 	struct sp_json j;
-	if (count == 0 || r->store == NULL || c->evidence.keep_ms == 0)
+	if (count == 0 || c->evidence.keep_ms == 0)
 		return;
 	struct keep_op *k = sp_alloc(sizeof(*k));
 	k->ids = sp_alloc_array(count, sizeof(*k->ids));
@@ -108,5 +108,5 @@ void evidence_act(struct relay *r, const struct config *c, const uint64_t *ids, 
 	if (reason && *reason)
 		sp_json_str(&j, "reason", sp_str_make(reason, sp_min(strlen(reason), 1000)));
 	sp_json_close(&j, '}');
-	submit(k, r, run_act);
+	submit(k, store, run_act);
 }
