@@ -48,6 +48,8 @@ static const char *unready(const struct relay *r)
 {
 	if (atomic_load(&r->stopping))
 		return "the relay is stopping";
+	if (atomic_load(&r->draining))
+		return "the relay is being emptied (strictpost drain): it takes no mail, and ends when it has none; strictpost drain --undo takes that back";
 	if (!queue_store_accepting(r->store))
 		return "the spool takes no mail: its disk is nearly full, or a write failed; the log says which";
 	if (atomic_load(&r->unsettled) > 0)

@@ -11,6 +11,7 @@
 #include "relay/api_areas.h"
 #include "relay/login.h"
 #include "relay/dnssec.h"
+#include "relay/drain.h"
 #include "relay/metrics.h"
 #include "relay/notify.h"
 #include "relay/reporter.h"
@@ -85,6 +86,7 @@ static void close_loop(struct run *r)
 	reread_free(r->reread);
 	dnssec_free(r->dnssec);
 	api_free(r->api);
+	drain_free(r->relay.drain);
 	reporter_free(r->reporter);
 	core_mailbox_close(r->relay.main_mailbox);
 }
@@ -96,7 +98,7 @@ static void on_watch(void *owner)
 	bool done = r->scheduler_stopped && r->reporter_stopped && atomic_load(&r->relay.running) == 0;
 	if (done)
 		admin_stop(r->admin);
-	if (!done || api_busy(r->api)) {
+	if (!done || api_busy(r->api) || drain_busy(r->relay.drain)) {
 		core_timer_start(r->watch, 20);
 		return;
 	}
@@ -123,14 +125,8 @@ static void stop(struct run *r, uint64_t grace_ms)
 		shard_stop(r->relay.shards[i], grace_ms);
 }
 
-static void on_stop_signal(void *owner, int signo)
+static void begin_stop(struct run *r)
 {
-	struct run *r = owner;
-	sp_log_text(SP_LOG_INFO, NULL, "stop", "%s: %s", strsignal(signo), r->stopping ? "at once" : "deliveries in flight may end");
-	if (r->stopping) {
-		stop(r, 0);
-		return;
-	}
 	r->stopping = true;
 	atomic_store(&r->relay.stopping, true);
 	notify_manager("STOPPING=1");
@@ -138,6 +134,21 @@ static void on_stop_signal(void *owner, int signo)
 	scheduler_stop(r->scheduler, on_scheduler_stopped, r);
 	reporter_stop(r->reporter, on_reporter_stopped, r);
 	core_timer_start(r->watch, 20);
+}
+
+static void on_stop_signal(void *owner, int signo)
+{
+	struct run *r = owner;
+	sp_log_text(SP_LOG_INFO, NULL, "stop", "%s: %s", strsignal(signo), r->stopping ? "at once" : "deliveries in flight may end");
+	if (r->stopping)
+		stop(r, 0);
+	else
+		begin_stop(r);
+}
+
+static void on_empty(void *owner)
+{
+	begin_stop(owner);
 }
 
 /* --- reload --- */
@@ -353,6 +364,7 @@ static int serve(struct run *r)
 		r->scheduler = scheduler_start(&r->relay, r->loop, r->config);
 		r->reread = reread_start(r->loop, r->config, on_reread, r);
 		r->dnssec = dnssec_start(&r->relay, r->loop, r->config);
+		r->relay.drain = drain_new(&r->relay, r->loop, on_empty, r);
 		open_api(r);
 		reporter_begin(r->reporter);
 		log_ready(r);

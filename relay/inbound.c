@@ -214,6 +214,8 @@ static const char *busy(struct inbound *in)
 	struct shard *s = in->shard;
 	if (s->stopping)
 		return "421 4.3.2 Shutting down";
+	if (atomic_load(&s->relay->draining))
+		return INBOUND_DRAINING;
 	if (atomic_load(&s->relay->connections) > (unsigned)s->config->limits.connections)
 		return "421 4.7.0 Too many connections";
 	if (!inbound_client_count(in))
@@ -411,6 +413,22 @@ static void stop_one(struct inbound *in, bool now)
 		smtp_server_refuse(in->engine, "454 4.7.0 Shutting down; try again later");
 	}
 	drive(in, &none);
+}
+
+/* Those in the middle of a transaction come to its end, and hear of it at their next MAIL. */
+static void drain_one(struct inbound *in)
+{
+	struct sp_str none = { 0 };
+	if (in->phase != INBOUND_TALK || in->storing || in->login || smtp_server_in_transaction(in->engine))
+		return;
+	smtp_server_dismiss(in->engine, INBOUND_DRAINING, true);
+	drive(in, &none);
+}
+
+void inbound_drain_all(struct shard *s)
+{
+	SP_LIST_EACH(&s->inbounds, l)
+		drain_one(sp_container_of(l, struct inbound, link));
 }
 
 void inbound_stop_all(struct shard *s, bool now)

@@ -12,5 +12,7 @@ struct inbound;                 /* in shard->inbounds */
 void inbound_start(struct shard *s, const struct config_listen *listen, struct core_conn *c);
 /* Shutting down, called every second: a session gets 421 at its next command; the second time at once where it is idle, and with `now` in any case. */
 void inbound_stop_all(struct shard *s, bool now);
+/* Draining (relay/drain.h), called every second: sessions without a transaction get 421 and go. */
+void inbound_drain_all(struct shard *s);
 
 #endif

@@ -55,6 +55,8 @@ struct inbound {
 	struct storing *storing;                /* the spool has the message, or is about to */
 };
 
+#define INBOUND_DRAINING "421 4.3.2 This relay is being emptied and takes no mail; try again later"
+
 /* inbound.c */
 void inbound_feed(struct inbound *in, struct sp_str data);      /* goes on with `data` behind what is pending. May free the session: the last thing a caller does */
 void inbound_forget_transaction(struct inbound *in);

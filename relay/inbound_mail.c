@@ -66,6 +66,8 @@ static const char *refuse_mail(struct inbound *in)
 	const char *reply = short_of(in->shard), *sender = smtp_server_sender(in->engine)->text;
 	if (reply)
 		return reply;
+	if (atomic_load(&in->shard->relay->draining))
+		return INBOUND_DRAINING;                /* RFC 5321 3.8: 421 fits any command */
 	if (!inbound_client_may_send(in, sender)) {
 		reply = sp_arena_printf(&in->arena, "553 5.7.1 <%.300s>: not an address that %.128s may send from", sender, in->client.user);
 		log_refused(in, NULL, reply);

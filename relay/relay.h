@@ -13,6 +13,7 @@
 
 struct shard;
 struct logins;
+struct drain;
 struct metrics;
 struct evidence_tap;
 
@@ -36,7 +37,9 @@ struct relay {
 	atomic_uint unsettled;                  /* shards whose store takes no results: nothing new is delivered while not 0 */
 	atomic_uint running;                    /* shards whose loop has not ended */
 	atomic_bool stopping;
+	atomic_bool draining;                   /* no mail is taken, but all is delivered (relay/drain.h) */
 	/* main thread */
+	struct drain *drain;
 	int64_t started_s, config_at_s;         /* Unix time; when the configuration in force was read */
 	bool config_good;                       /* what its file said at the last reload is in force */
 };

@@ -182,6 +182,8 @@ static void on_tick(void *owner)
 	start_tick(s, TICK_MS);
 	mind_day(s);
 	destination_tick(s);
+	if (!s->stopping && atomic_load(&s->relay->draining))
+		inbound_drain_all(s);
 	if (!s->stopping)
 		return;
 	bool now = core_clock_mono_ms() >= s->stop_at_ms;

@@ -11,14 +11,14 @@ class NotReady(Exception):
 
 
 def wait_until(condition, timeout=15.0, what="", interval=0.01):
-    """Polls until `condition()` is true and returns its value; NotReady after `timeout` seconds."""
+    """Polls until `condition()` is true and returns its value; NotReady after `timeout` seconds, with `what` (a text, or a function that has it then)."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise NotReady(f"not within {timeout} s: {what or condition}")
+            raise NotReady(f"not within {timeout} s: {what() if callable(what) else what or condition}")
         time.sleep(interval)
 
 

@@ -27,7 +27,7 @@ class Terminal:
         self.status_file = f"{self.folder}/status"
         with open(f"{self.folder}/conf", "w", encoding="ascii") as file:
             file.write("set -g status off\nset -g remain-on-exit on\nset -g remain-on-exit-format ''\nset -g history-limit 20000\n")
-        self.run("new-session", "-d", "-x", str(width), "-y", str(height), f"{shlex.join(map(str, command))}; echo $? >{self.status_file}",
+        self.run("new-session", "-d", "-x", str(width), "-y", str(height), f"trap : INT; {shlex.join(map(str, command))}; echo $? >{self.status_file}",
                  env={**os.environ, "SHELL": "/bin/sh", "LC_ALL": "C.UTF-8", **(env or {})})
 
     def run(self, *arguments, env=None):
