@@ -1,6 +1,7 @@
 /* relay/cmd_config.c - strictpost config check|show|keys. */
 #include "relay/cmd.h"
 #include "relay/cmd_options.h"
+#include "relay/cmd_verb.h"
 
 #include "core/clock.h"
 #include "relay/config.h"
@@ -51,17 +52,21 @@ static int keys(void)
 	return RELAY_EXIT_OK;
 }
 
-int cmd_config(int argc, char **argv)
+/* [FILE], or --config FILE. */
+static int run(int argc, char **argv)
 {
 	struct cmd_options o;
 	int status;
-	if (!cmd_options(argc, argv, help, false, &o, &status))
+	bool takes_file = strcmp(argv[0], "keys") != 0;
+	if (!cmd_options(argc, argv, help, false, &o, &status) || !cmd_arguments(argc, argv, 0, takes_file, &status))
 		return status;
-	const char *verb = optind < argc ? argv[optind] : "";
-	const char *path = optind + 1 < argc ? argv[optind + 1] : o.config;
-	if (optind + 2 < argc || (strcmp(verb, "check") != 0 && strcmp(verb, "show") != 0 && strcmp(verb, "keys") != 0)) {
-		fputs(help, stderr);
-		return RELAY_EXIT_USAGE;
-	}
-	return strcmp(verb, "keys") == 0 ? keys() : check(path, strcmp(verb, "show") == 0);
+	if (!takes_file)
+		return keys();
+	return check(optind < argc ? argv[optind] : o.config, strcmp(argv[0], "show") == 0);
+}
+
+int cmd_config(int argc, char **argv)
+{
+	static const struct cmd_verb verbs[] = { { .name = "check", .run = run }, { .name = "show", .run = run }, { .name = "keys", .run = run } };
+	return cmd_verbs(&(struct cmd_verbs){ .group = "config", .help = help, .verbs = verbs, .count = SP_COUNT(verbs) }, argc, argv);
 }

@@ -56,26 +56,23 @@ static const struct cmd_verb verbs[] = {
 	{ "refresh", NULL, "", cmd_policy_refresh },     { "forget", NULL, "", cmd_policy_forget },
 };
 
-/* "--json txt RECORD", "--config FILE list": options in front of the verb are put behind it. False where there is no verb. */
-static bool verb_first(int argc, char **argv)
+/* "--json txt RECORD", "--config FILE list": options in front of the verb are put behind it. Nothing happens where there is no verb. */
+static void verb_first(int argc, char **argv)
 {
 	int at = 1;
 	while (at < argc && argv[at][0] == '-')
 		at += strcmp(argv[at], "--config") == 0 || strcmp(argv[at], "-c") == 0 ? 2 : 1;
 	if (at >= argc)
-		return false;
+		return;
 	char *verb = argv[at];
 	memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof(*argv));
 	argv[1] = verb;
-	return true;
 }
 
 int cmd_policy(int argc, char **argv)
 {
 	static const struct cmd_verbs policy = { .group = "policy", .help = help, .verbs = verbs, .count = SP_COUNT(verbs) };
-	if (argc > 1 && argv[1][0] == '-' && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0 && !verb_first(argc, argv)) {
-		fputs(help, stderr);
-		return RELAY_EXIT_USAGE;
-	}
+	if (argc > 1 && argv[1][0] == '-' && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0)
+		verb_first(argc, argv);
 	return cmd_verbs(&policy, argc, argv);
 }
