@@ -15,6 +15,7 @@
 	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #define INSERT_RECIPIENT "INSERT INTO recipient (id, message, n, destination, address, priority, notify, orcpt, next_at, deadline)" \
 	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define HELD_MAX_MS (INT64_C(100) * 365 * 86400 * 1000)   /* what is more is damage, and would overflow */
 #define UNLESS_THERE " ON CONFLICT DO NOTHING"
 #define INSERT_HELD "INSERT INTO recipient (id, message, n, destination, address, priority, notify, orcpt, next_at, deadline, mark, hold_since, hold_until," \
 	" hold_rule, hold_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 9223372036854775807, ?, 1, ?, ?, ?, ?)"
@@ -267,7 +268,7 @@ static bool recipient_from_row(struct core_stmt *s, const char *destination, str
 		.attempts = (unsigned)attempts, .notified = (unsigned)notified, .next_at_ms = core_stmt_col_int(s, 5),
 		.failure = core_stmt_col_null(s, 4) ? NULL : sp_arena_dup(arena, core_stmt_col_text(s, 4)),
 		.wish = { .notify = (unsigned)notify, .orcpt = orcpt.len > 0 ? sp_arena_dup(arena, orcpt) : NULL },
-		.held_ms = sp_max(core_stmt_col_int(s, 9), 0),
+		.held_ms = sp_max(sp_min(core_stmt_col_int(s, 9), HELD_MAX_MS), 0),
 		.returned = core_stmt_col_int(s, 10) == QUEUE_MARK_TAKE ? sp_arena_dup(arena, core_stmt_col_text(s, 11)) : NULL,
 	};
 	return true;

@@ -22,15 +22,15 @@ static int64_t expire_ms(const struct config *c, const struct queue_message *m)
 	return m->kind == QUEUE_REPORT ? INT64_C(1000) * RPT_GIVE_UP_S : c->delivery.expire_ms;
 }
 
-/* RFC 4865: mail that was held is as old as its release. */
-static int64_t start_ms(const struct queue_message *m)
+/* RFC 4865: mail that was held is as old as its release; and what an operator held is so much younger. */
+static int64_t start_ms(const struct queue_message *m, const struct queue_recipient *r)
 {
-	return m->wish.hold_until_ms > m->arrived_ms ? m->wish.hold_until_ms : m->arrived_ms;
+	return sp_max(m->wish.hold_until_ms, m->arrived_ms) + r->held_ms;
 }
 
-static int64_t age_ms(const struct queue_message *m, int64_t now_ms)
+static int64_t age_ms(const struct queue_message *m, const struct queue_recipient *r, int64_t now_ms)
 {
-	return now_ms - start_ms(m);
+	return now_ms - start_ms(m, r);
 }
 
 bool outcome_is_too_late(const struct queue_message *m, int64_t now_ms)
@@ -38,14 +38,14 @@ bool outcome_is_too_late(const struct queue_message *m, int64_t now_ms)
 	return m->wish.by == SP_BY_RETURN && now_ms >= m->wish.by_ms;
 }
 
-static bool expired(const struct config *c, const struct queue_message *m, int64_t now_ms)
+static bool expired(const struct config *c, const struct queue_message *m, const struct queue_recipient *r, int64_t now_ms)
 {
-	return age_ms(m, now_ms) >= expire_ms(c, m) || outcome_is_too_late(m, now_ms);
+	return age_ms(m, r, now_ms) >= expire_ms(c, m) || outcome_is_too_late(m, now_ms);
 }
 
-int64_t outcome_gives_up_ms(const struct config *c, const struct queue_message *m)
+int64_t outcome_gives_up_ms(const struct config *c, const struct queue_message *m, const struct queue_recipient *r)
 {
-	int64_t at_ms = queue_deadline_ms(start_ms(m), 0, expire_ms(c, m), true);
+	int64_t at_ms = queue_deadline_ms(start_ms(m, r), 0, expire_ms(c, m), true);
 	return m->wish.by == SP_BY_RETURN && m->wish.by_ms < at_ms ? m->wish.by_ms : at_ms;
 }
 
@@ -84,7 +84,7 @@ bool outcome_tells_relayed(const struct queue_message *m, const struct queue_rec
 static int64_t deadline_ms(const struct config *c, const struct queue_message *m, const struct queue_recipient *r, unsigned told)
 {
 	int64_t notice_ms = has_delay_notice(c, m, r) ? c->delivery.delay_notice_ms : 0;
-	int64_t at_ms = queue_deadline_ms(start_ms(m), notice_ms, expire_ms(c, m), (told & QUEUE_NOTICE_DELAY) != 0);
+	int64_t at_ms = queue_deadline_ms(start_ms(m, r), notice_ms, expire_ms(c, m), (told & QUEUE_NOTICE_DELAY) != 0);
 	bool by = m->wish.by == SP_BY_RETURN || (has_by_notice(m, r) && !(told & QUEUE_NOTICE_BY));
 	return by && m->wish.by_ms < at_ms ? m->wish.by_ms : at_ms;
 }
@@ -97,7 +97,7 @@ int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *
 static unsigned notices_due(const struct config *c, const struct queue_message *m, const struct queue_recipient *r, int64_t now_ms)
 {
 	unsigned due = 0;
-	if (has_delay_notice(c, m, r) && age_ms(m, now_ms) >= c->delivery.delay_notice_ms)
+	if (has_delay_notice(c, m, r) && age_ms(m, r, now_ms) >= c->delivery.delay_notice_ms)
 		due |= QUEUE_NOTICE_DELAY;
 	if (has_by_notice(m, r) && now_ms >= m->wish.by_ms)
 		due |= QUEUE_NOTICE_BY;
@@ -128,7 +128,7 @@ void outcome_waiting(const struct config *c, const struct queue_message *m, cons
                      const struct sp_fail *fail, int64_t now_ms, struct outcome_recipient *out)
 {
 	*out = (struct outcome_recipient){ .fail = *fail };
-	if (expired(c, m, now_ms)) {
+	if (expired(c, m, r, now_ms)) {
 		out->outcome = OUTCOME_BOUNCE;
 		out->expired = true;
 		tell_expired(c, m, outcome_is_too_late(m, now_ms), fail, &out->fail);

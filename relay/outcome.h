@@ -29,9 +29,9 @@ void outcome_waiting(const struct config *c, const struct queue_message *m, cons
 /* When a recipient that waits wants attention though nothing is tried: for a notice that its sender gets and did not get yet, else when it expires. */
 int64_t outcome_deadline_ms(const struct config *c, const struct queue_message *m, const struct queue_recipient *r);
 
-/* When a message is given up: delivery.expire after it came; a mailed report after 24 hours (RFC 8460 5.5), whatever that says. A hold does not count
- * (RFC 4865: it is the sender's, not a delay of ours): the time runs from the release. Sooner where its sender said so (RFC 2852, by-mode R). */
-int64_t outcome_gives_up_ms(const struct config *c, const struct queue_message *m);
+/* When a recipient is given up: delivery.expire after the message came; a mailed report after 24 hours (RFC 8460 5.5), whatever that says. A hold does not count
+ * (RFC 4865: it is the sender's, not a delay of ours; an operator's neither): the time runs from the release. Sooner where its sender said so (RFC 2852, by-mode R). */
+int64_t outcome_gives_up_ms(const struct config *c, const struct queue_message *m, const struct queue_recipient *r);
 /* The sender's own time is up, and it wants no delivery after that: not to be tried any more. */
 bool outcome_is_too_late(const struct queue_message *m, int64_t now_ms);
 

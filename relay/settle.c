@@ -250,7 +250,6 @@ static const char *tell_tries(struct settlement *t, const struct queue_recipient
 static size_t list_recipients(struct settlement *t, enum smtp_dsn_action action, struct smtp_dsn_recipient *list)
 {
 	const struct queue_job *job = t->job;
-	int64_t until_ms = outcome_gives_up_ms(t->dest->shard->config, job->message);
 	size_t count = 0;
 	for (size_t i = 0; i < job->count; i++) {
 		const struct outcome_recipient *o = &t->outcomes[i];
@@ -258,8 +257,9 @@ static size_t list_recipients(struct settlement *t, enum smtp_dsn_action action,
 			continue;
 		list[count++] = (struct smtp_dsn_recipient){
 			.address = job->recipients[i].address, .remote_mta = t->remote, .fail = told(t, o), .last_attempt_s = core_clock_wall_s(),
-			.retry_until_s = until_ms / 1000, .policy = o->fail.result != SP_RESULT_NONE ? o->fail.text : NULL,
-			.tried = tell_tries(t, &job->recipients[i]), .orcpt = job->recipients[i].wish.orcpt, .reply = t->reply,
+			.retry_until_s = outcome_gives_up_ms(t->dest->shard->config, job->message, &job->recipients[i]) / 1000,
+			.policy = o->fail.result != SP_RESULT_NONE ? o->fail.text : NULL, .tried = tell_tries(t, &job->recipients[i]),
+			.orcpt = job->recipients[i].wish.orcpt, .reply = t->reply,
 		};
 	}
 	return count;

@@ -218,6 +218,39 @@ static void test_wishes(void **state)
 	config_unref(c);
 }
 
+/* An operator's hold is no delay: what was held for two days is warned of and given up two days later. Its sender's own time (RFC 2852) does not wait. */
+static const struct { const char *label; struct sp_mail_wish wish; int64_t held_ms, age_ms; enum outcome want; unsigned notices; int64_t deadline_ms; } holds[] = {
+	{ "held: not late when let go", { 0 }, 2 * DAY, 2 * DAY, OUTCOME_DEFER, 0, 2 * DAY + 4 * HOUR },
+	{ "held: late 4 h after", { 0 }, 2 * DAY, 2 * DAY + 4 * HOUR, OUTCOME_DEFER, DELAY_NOTICE, 7 * DAY },
+	{ "held: given up 5 d after", { 0 }, 2 * DAY, 7 * DAY, OUTCOME_BOUNCE, 0, 0 },
+	{ "held: not a moment sooner", { 0 }, 2 * DAY, 7 * DAY - 1, OUTCOME_DEFER, DELAY_NOTICE, 7 * DAY },
+	{ "held by both: one behind the other", { .hold_until_ms = DAY }, DAY, 2 * DAY, OUTCOME_DEFER, 0, 2 * DAY + 4 * HOUR },
+	{ "held: its sender's time runs", { .by = SP_BY_RETURN, .by_ms = HOUR }, 2 * DAY, HOUR, OUTCOME_BOUNCE, 0, 0 },
+};
+
+static void test_time_that_an_operator_held_mail_is_no_delay(void **state)
+{
+	(void)state;
+	struct config *c = configure("");
+	for (size_t i = 0; i < SP_COUNT(holds); i++) {
+		struct queue_message m = { .kind = QUEUE_MAIL, .arrived_ms = ARRIVED, .sender = "a@x", .wish = holds[i].wish };
+		m.wish.by_ms += m.wish.by ? ARRIVED : 0;
+		m.wish.hold_until_ms += m.wish.hold_until_ms ? ARRIVED : 0;
+		struct queue_recipient r = { .address = "b@y", .held_ms = holds[i].held_ms };
+		struct sp_fail fail = failure(SP_FAIL_CONNECT, false, "");
+		struct outcome_recipient got;
+		outcome_waiting(c, &m, &r, &fail, ARRIVED + holds[i].age_ms, &got);
+		int64_t deadline_ms = got.outcome == OUTCOME_DEFER ? got.deadline_ms - ARRIVED : 0;
+		print_message("%s: got %s notices=%u deadline=%" PRId64 "\n", holds[i].label, outcome_str(got.outcome), got.notices, deadline_ms);
+		assert_int_equal(got.outcome, holds[i].want);
+		assert_int_equal(got.notices, holds[i].notices);
+		assert_true(deadline_ms == holds[i].deadline_ms);
+	}
+	struct queue_message m = { .arrived_ms = ARRIVED, .sender = "a@x" };
+	assert_true(outcome_gives_up_ms(c, &m, &(struct queue_recipient){ .held_ms = 2 * DAY }) == ARRIVED + 7 * DAY);
+	config_unref(c);
+}
+
 /* RFC 2852 4.1.3: 5.4.7 is told, and what the peers said stands beside it. */
 static void test_mail_that_is_too_late_says_so(void **state)
 {
@@ -232,7 +265,7 @@ static void test_mail_that_is_too_late_says_so(void **state)
 	assert_non_null(strstr(got.fail.text, "by the time that its sender set"));
 	assert_non_null(strstr(got.fail.text, "450 4.2.1 busy"));
 	assert_true(outcome_is_too_late(&m, ARRIVED + HOUR) && !outcome_is_too_late(&m, ARRIVED + HOUR - 1));
-	assert_true(outcome_gives_up_ms(c, &m) == ARRIVED + HOUR);
+	assert_true(outcome_gives_up_ms(c, &m, &r) == ARRIVED + HOUR);
 	config_unref(c);
 }
 
@@ -553,6 +586,7 @@ int main(void)
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_mail_of_nobody_is_not_overdue_at_the_hour_of_the_notice),
 		cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_time_that_an_operator_held_mail_is_no_delay),
 		cmocka_unit_test(test_mail_that_is_too_late_says_so),
 		cmocka_unit_test(test_who_is_told),
 		cmocka_unit_test(test_an_address_is_dead_when_the_peer_says_so),
