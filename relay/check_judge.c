@@ -34,14 +34,12 @@ static void find(struct judging *j, enum severity s, const char *code, const cha
 	va_end(args);
 	struct sp_str mend = sp_str_of(text), what = sp_take_until(&mend, '\n');
 	size_t i;
-	json_t *f, *one = json_pack("{s:s, s:s, s:s?, s:o, s:o}", "severity", names[s], "code", code, "host", host, "text", plan_tell_text(what),
-	                            "mend", plan_tell_text(mend));
+	json_t *f;
 	json_array_foreach(j->findings, i, f)
-		if (json_equal(f, one)) {       /* of two addresses of a host, most likely */
-			json_decref(one);
-			return;
-		}
-	json_array_append_new(j->findings, one);
+		if (host && strcmp(text_of(f, "code"), code) == 0 && strcmp(text_of(f, "host"), host) == 0)
+			return;                 /* of two addresses of a host, most likely */
+	json_array_append_new(j->findings, json_pack("{s:s, s:s, s:s?, s:o, s:o}", "severity", names[s], "code", code, "host", host, "text", plan_tell_text(what),
+	                                             "mend", plan_tell_text(mend)));
 	j->problem |= s == PROBLEM;
 	j->unknown |= s == UNKNOWN;
 }
@@ -229,10 +227,20 @@ static void split(const char *entry, struct sp_str *type, struct sp_str *result,
 	*result = sp_take_until(reason, '/');
 }
 
+/* By what the host showed, where it was seen. */
+static void judge_fault(struct judging *j, const struct look *k, enum severity s, const char *result, const char *reason, const char *why)
+{
+	const char *host = k->plan->hosts[0].label;
+	struct sp_buf mend;
+	sp_buf_init(&mend, TEXT_MAX);
+	check_mend(j->c, host, result, reason, json_array_get(k->seen, 0), &mend);
+	find(j, s, result, host, "%s\n%s", why, sp_buf_cstr(&mend));
+	sp_buf_clear(&mend);
+}
+
 /* What the TLS report would have. What is wrong with the policy or the host's name was said above; that a domain that demands nothing gets no TLS is worth a word. */
 static void judge_report(struct judging *j, const struct look *k, const json_t *seen)
 {
-	const char *host = k->plan->hosts[0].label;
 	size_t i;
 	json_t *entry;
 	json_array_foreach(json_object_get(seen, "report"), i, entry) {
@@ -244,13 +252,9 @@ static void judge_report(struct judging *j, const struct look *k, const json_t *
 			continue;
 		snprintf(word, sizeof(word), "%.*s", SP_STR_ARG(result));
 		snprintf(cause, sizeof(cause), "%.*s", SP_STR_ARG(reason));
-		struct sp_buf mend;
-		sp_buf_init(&mend, TEXT_MAX);
-		check_mend(j->c, host, word, cause, seen, &mend);
 		bool asked = !sp_str_eq(type, SP_STR("no-policy-found")) && strcmp(text_of(seen, "policy"), "sts/none") != 0;
 		const char *why = text_of(seen, "why");
-		find(j, asked ? PROBLEM : ADVICE, word, host, "%s\n%s", *why ? why : word, sp_buf_cstr(&mend));
-		sp_buf_clear(&mend);
+		judge_fault(j, k, asked ? PROBLEM : ADVICE, word, cause, *why ? why : word);
 	}
 }
 
@@ -262,15 +266,17 @@ static bool another_carries(const struct check *c, const struct look *k)
 	return false;
 }
 
-/* A session that came to nothing for what is no matter of TLS. */
+/* A session that came to nothing. */
 static void judge_failed(struct judging *j, const struct look *k)
 {
 	const struct sp_fail *f = &k->fail;
 	const struct plan_host *h = &k->plan->hosts[0];
 	if (k->cut)
 		find(j, UNKNOWN, "not-in-time", h->label, "the session with %s was not over in time\ntry again, or give it longer with --timeout", h->label);
-	else if (!sp_failed(f) || f->result != SP_RESULT_NONE || h->addr_count == 0 || sp_failed(&h->demand.barred))
+	else if (!sp_failed(f) || h->addr_count == 0 || sp_failed(&h->demand.barred))
 		return;
+	else if (f->result != SP_RESULT_NONE)
+		judge_fault(j, k, PROBLEM, sp_result_str(f->result), f->reason, f->text);
 	else if (f->kind == SP_FAIL_REPLY && f->code >= 500)
 		find(j, PROBLEM, "refused", h->label, "%s\nit refuses us before any mail; ask its postmaster why, from another address it may not", f->text);
 	else if (another_carries(j->c, k))
