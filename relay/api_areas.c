@@ -8,6 +8,7 @@ struct api *api_areas_new(const struct api_world *w)
 	api_policy_add(a);
 	api_evidence_add(a);
 	api_drain_add(a);
+	api_explain_add(a);
 	api_report_add(a);
 	return a;
 }

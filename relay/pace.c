@@ -292,6 +292,24 @@ bool pace_wanted(struct pace *p, const struct sp_addr *addr, uint64_t now_ms)
 	return wanted;
 }
 
+static uint64_t left_ms(uint64_t until_ms, uint64_t now_ms)
+{
+	return until_ms > now_ms ? until_ms - now_ms : 0;
+}
+
+bool pace_look(struct pace *p, const struct sp_addr *addr, uint64_t now_ms, struct pace_view *out)
+{
+	pthread_mutex_lock(&p->lock);
+	const struct entry *e = find(p, addr);
+	if (e) {
+		*out = (struct pace_view){ .sessions = e->sessions, .window = e->window, .dead_ms = left_ms(e->dead_until_ms, now_ms),
+		                           .paused_ms = left_ms(e->paused_until_ms, now_ms) };
+		snprintf(out->how, sizeof(out->how), "%s", e->how);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return e != NULL;
+}
+
 struct counting { uint64_t now_ms, dead; };
 
 static void count_one(struct sp_map_node *n, void *arg)

@@ -43,6 +43,14 @@ void pace_leave(struct pace *p, const struct sp_addr *addr, uint64_t now_ms, con
 /* Was somebody turned away lately who wants a session of this address? Then one that only waits for mail should make room. */
 bool pace_wanted(struct pace *p, const struct sp_addr *addr, uint64_t now_ms);
 
+/* One address, for who explains. False: nothing is remembered of it. */
+struct pace_view {
+	uint64_t sessions, window;              /* now; that it may have by experience */
+	uint64_t dead_ms, paused_ms;            /* for how long yet; 0: it is not */
+	char how[160];                          /* it failed last; "" */
+};
+bool pace_look(struct pace *p, const struct sp_addr *addr, uint64_t now_ms, struct pace_view *out);
+
 /* For the status page, looks at every address: sessions now, addresses known, of these dead. */
 struct pace_counts { uint64_t sessions, addresses, dead; };
 void pace_counts(struct pace *p, uint64_t now_ms, struct pace_counts *out);

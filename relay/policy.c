@@ -335,6 +335,14 @@ void policy_cancel(struct policy_wait *w)
 	free(w);
 }
 
+bool policy_peek(struct shard *s, const char *domain, struct sts_entry *out)
+{
+	const struct policy_slot *p = policy_slot_find(s, domain);
+	if (p)
+		sts_entry_copy(out, &p->entry);
+	return p != NULL;
+}
+
 void policy_refresh(struct shard *s, const char *domain)
 {
 	struct policy_slot *p = get_slot(s, domain);

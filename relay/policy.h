@@ -23,6 +23,9 @@ struct policy_tap {
 	void *owner;
 };
 
+/* A copy of what is cached of the domain, into *out (initialised); false where it is not in memory. */
+bool policy_peek(struct shard *s, const char *domain, struct sts_entry *out);
+
 /* Background refresh by HTTPS, whatever the TXT record says. */
 void policy_refresh(struct shard *s, const char *domain);
 /* For an operator: the record and the policy host are asked, whatever is cached and however lately a fetch failed. One call of `done`, as above; where the shard stops meanwhile,

@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "relay/delivery.h"
 #include "relay/destination.h"
+#include "relay/explain.h"
 #include "relay/inbound.h"
 #include "relay/policy.h"
 #include "rpt/event.h"
@@ -346,6 +347,7 @@ static void run_stop(struct core_mail *mail)
 		close_listener(sp_container_of(l, struct shard_listener, link));
 	inbound_stop_all(s, false);
 	destination_stop_all(s);
+	explain_stop_all(s);
 	policy_clear(s);                        /* nobody asks any more; what a fetch would store must not come after the end */
 	start_tick(s, s->stop_at_ms <= core_clock_mono_ms() ? 0 : TICK_MS / 4);
 	shard_check_finished(s);
@@ -460,6 +462,7 @@ static struct shard *make(struct relay *r, unsigned index, struct config *config
 	sp_list_init(&s->inbounds);
 	sp_list_init(&s->idle_destinations);
 	sp_list_init(&s->policy_lru);
+	sp_list_init(&s->questions);
 	sp_map_init(&s->destinations);
 	sp_map_init(&s->policies);
 	return s;

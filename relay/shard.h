@@ -31,6 +31,7 @@ struct shard {
 	atomic_uint waiting_sessions;           /* and for room at their address */
 	struct sp_map policies;                 /* struct policy_slot, by domain (policy.c) */
 	struct sp_link policy_lru;              /* the longest unused first */
+	struct sp_link questions;               /* relay/explain.c: those that wait for a plan */
 	unsigned loads;                         /* pages on their way from the store */
 	int64_t day;                            /* UTC, at the last tick (rpt/event.h) */
 	unsigned ops;                           /* store operations under way whose done comes here */
