@@ -67,7 +67,9 @@ def faulty(**policy):
         domain = world.domain()
         if policy:
             domain.policy(**policy)
-        make_faulty(world, domain, fault)
+        host, _ = make_faulty(world, domain, fault)
+        if fault == "handshake-garbage":        # not in one packet with the 220: that would be another fault
+            host.behaviour = host.behaviour.but(on={"HANDSHAKE": Slow(0.3, host.behaviour.on["HANDSHAKE"])})
         return domain
     return make
 
