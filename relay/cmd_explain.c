@@ -1,6 +1,6 @@
 /* relay/cmd_explain.c - strictpost explain ID: the story of a message, from the evidence that the spool keeps (relay/evidence.h) and the queue.
  * What is told of a message: its own events; and between them what was tried for its destinations without it, which is why it waited. */
-#include "relay/cmd_explain.h"
+#include "relay/cmd_explain_domain.h"
 
 #include "queue/store.h"
 #include "relay/cmd.h"
@@ -17,10 +17,13 @@
 #define SESSIONS_ASKED "100"            /* of each, the newest */
 
 static const char help[] =
-	"usage: strictpost explain ID [--pem] [--transcript | --no-transcript] [--json] [--config FILE]\n\n"
+	"usage: strictpost explain ID [--pem] [--transcript | --no-transcript] [--json] [--config FILE]\n"
+	"       strictpost explain DOMAIN [--json] [--config FILE]\n\n"
 	"Tells the whole story of a message, by its queue id, whether it waits, was delivered or came back: who gave it to us; each attempt with the policy that\n"
 	"applied and where that came from, the host, what it proved, what was said with times, its answer; when it is tried next, and why then.\n"
-	"Kept for evidence.keep in the configuration. Works with a relay that runs, and on the spool of one that does not.\n"
+	"Kept for evidence.keep in the configuration. Works with a relay that runs, and on the spool of one that does not.\n\n"
+	"Tells what would be done with a message for the domain now, and why: the policy and where it came from, what each host must prove, what the domain waits for,\n"
+	"and how the latest sessions went. Where no relay runs: what strictpost check tells.\n\n"
 	"  --pem             the certificates that hosts showed, too\n"
 	"  --transcript      what was said also in sessions that failed before this message's turn\n"
 	"  --no-transcript   nothing of what was said\n"
@@ -282,6 +285,8 @@ int cmd_explain(int argc, char **argv)
 	e.transcript = !none;
 	if (queue_id_parse(sp_str_of(argv[optind]), &number))
 		return explain_message(queue_id_str(number, id), &e);
-	fprintf(stderr, "strictpost explain: '%s' is no queue id: those are up to 13 letters and digits (no U), as the log has them\n", argv[optind]);
+	if (explain_is_domain(argv[optind]))
+		return explain_domain(argv[optind], &e);
+	fprintf(stderr, "strictpost explain: '%s' is no queue id, and no domain: ids are up to 13 letters and digits (no U), as the log has them\n", argv[optind]);
 	return RELAY_EXIT_USAGE;
 }

@@ -123,7 +123,7 @@ static void tell(struct question *q, const struct plan *p, bool remembered)
 	const char *remedy = dnssec_remedy(r);
 	struct destination *d = destination_find(q->shard, q->destination);
 	json_t *resolver = json_pack("{s:s, s:b, s:s?}", "state", dnssec_state_str(dnssec_state(r)), "believed", dnssec_believed(r), "remedy", *remedy ? remedy : NULL);
-	q->told = json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o}", "destination", p->label,
+	q->told = json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o}", "destination", p->label, "name", q->destination,
 	                    "plan", plan_tell(p, q->shard->config, dnssec_believed(r), core_clock_wall_s()), "remembered", remembered, "resolver", resolver,
 	                    "policy_refresh", tell_refresh(q->shard, p->policy_domain), "state", tell_state(d), "addresses", tell_addresses(r, p));
 	tell_now(d, p, q->told);

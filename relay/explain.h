@@ -1,6 +1,6 @@
 /* relay/explain.h - what a relay that runs would do now with mail for a destination, and why: the shard that it lives on is asked, with all that it remembers. For relay/api_explain.c.
  *
- *   {"destination", "plan": relay/plan_tell.h, "remembered": true where the present plan was told, false where one was made for this (and is forgotten again),
+ *   {"destination": for people, "name": as evidence has it, "plan": relay/plan_tell.h, "remembered": true where the present plan was told, false where one was made for this (and is forgotten again),
  *    "resolver": {"state", "believed", "remedy"}, "policy_refresh": {"due", "failures", "failure", "not_before"} or null where nothing is cached,
  *    "state": {"state": "unknown" (nothing is in memory of it), "quiet", "working" or "held", "held_until", "why", "failures", "since", "sessions", "idle_sessions",
  *              "sessions_allowed", "waiting", "under_way", "more": there is more in the spool, "rate": "20 in 60 s" or null},

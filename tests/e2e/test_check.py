@@ -574,3 +574,69 @@ def test_interrupt_gives_what_is_done(world, relay):
         assert command.wait(20) == 2
     with open(path, encoding="utf-8") as file:
         assert [json.loads(line)["domain"] for line in file] == [str(domain)]
+
+
+# strictpost explain DOMAIN.
+
+def explain(relay, domain, *words):
+    done = relay.command("explain", str(domain), "--json", *words)
+    assert "Sanitizer" not in done.stderr and done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_explain_tells_what_the_relay_has(world, relay, send):
+    """What is cached and what it waits for, not what would be found anew."""
+    domain = world.domain().policy()
+    host, _ = make_faulty(world, domain, "expired")
+    told = explain(relay, domain)
+    assert (told["now"], told["state"], told["sessions"]) == ("try", {"state": "unknown"}, [])
+    send(domain.user())
+    relay.wait_held(domain.name)
+    domain.txt()                                            # it has it cached
+    told = explain(relay, domain)
+    assert told["now"] == "wait" and "expired" in told["why"] and told["state"]["state"] == "held" and told["state"]["failures"] == 1
+    assert told["state"]["held_until"] and told["plan"]["policy"]["mode"] == "enforce" and told["plan"]["hosts"][0]["require"] == "pkix"
+    assert told["policy_refresh"]["failures"] == 0 and told["policy_refresh"]["due"]
+    assert [address["address"] for address in told["addresses"]] == host.addresses
+    session = told["sessions"][0]
+    assert (session["data"]["verdict"], session["data"]["fault"]) == ("refused", "certificate-expired")
+    text = relay.command("explain", str(domain)).stdout
+    assert f"{domain}: mail would wait until {told['state']['held_until']}" in text and "latest sessions" in text and "TLSv1.3" in text
+
+
+def test_explain_a_dead_address_and_a_domain_without_mail(world, relay, send):
+    domain = world.domain()
+    address = world.address()
+    world.set_addresses(f"mx1.{domain}", [address])
+    domain.add_mx(f"mx1.{domain}")
+    send(domain.user())
+    relay.wait_held(domain.name)
+    [told] = explain(relay, domain)["addresses"]
+    assert told["address"] == address and told["dead_for_ms"] > 0 and "refused" in told["why"]
+    null = world.domain()
+    null.set_mx((0, ""))
+    told = explain(relay, null)
+    assert told["now"] == "bounce" and "null MX" in told["why"]
+
+
+def test_explain_without_a_relay(world, make_relay):
+    relay = make_relay().start()
+    relay.stop()
+    domain = world.domain()
+    domain.mx()
+    done = relay.command("explain", str(domain))
+    assert done.returncode == 0 and "no relay runs" in done.stderr and f"{domain}: sound" in done.stdout, done.stderr
+    assert relay.command("explain", "no such domain").returncode == 2
+
+
+def test_explain_while_the_relay_stops(world, start_relay):
+    """Who waits for a plan is told, and nothing is left over."""
+    relay = start_relay(resolver={"timeout": "5s"})
+    domain = world.domain()
+    world.tap.break_name(domain.name, "MX", SILENCE)
+    asking = subprocess.Popen([relay.binary, "explain", str(domain), "--config", relay.config_file], env={**os.environ, **ENVIRONMENT},
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: world.tap.asked(domain.name, "MX"), 20, "the question")
+    assert relay.stop() == 0
+    assert asking.wait(30) in (0, 1)
+    asking.communicate()
