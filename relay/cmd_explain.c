@@ -27,7 +27,7 @@ static const char help[] =
 	"  --pem             the certificates that hosts showed, too\n"
 	"  --transcript      what was said also in sessions that failed before this message's turn\n"
 	"  --no-transcript   nothing of what was said\n"
-	"  --json            one JSON object: {\"queue_id\", \"message\", \"events\"}\n"
+	"  --json            one JSON object: {\"queue_id\", \"message\", \"events\"}; of a domain what GET /explain/domain answers, and \"sessions\"\n"
 	"exit: 0 told, 1 nothing is known of it, or it cannot be asked, 2 usage, 78 a configuration that does not hold\n";
 
 /* ---- asking ---- */
