@@ -1,7 +1,7 @@
 /* relay/api_evidence.c - GET /evidence/message, /evidence/sessions and /evidence/chain (relay/api.h): what is kept of attempts, as relay/evidence.h has it.
  *   message   {"events": [{"id", "at", "data": {...}, "session": {"id", "at", "data": {...}} or null}], "next"}: the oldest first
  *   sessions  {"sessions": [{"id", "at", "destination", "data": {...}}], "next"}: the newest first
- *   chain     {"session", "pem"} */
+ *   chain     {"pem"} */
 #include "relay/api_areas.h"
 
 #include "core/json.h"

@@ -85,7 +85,7 @@ static bool has_ended(const json_t *message, const json_t *events)
 		return false;
 	json_array_foreach(events, i, v) {
 		const json_t *d = json_object_get(v, "data");
-		if (strcmp(text(d, "event"), "delete") == 0)
+		if (strcmp(text(d, "event"), "deleted") == 0)
 			return true;
 		json_array_foreach(json_object_get(d, "recipients"), k, r)
 			left -= strcmp(text(r, "outcome"), "delivered") == 0 || strcmp(text(r, "outcome"), "bounced") == 0;
