@@ -309,7 +309,7 @@ struct core_file_reader {
 	/* the pool's while busy */
 	char *path;
 	int fd;
-	size_t want;
+	size_t first, want;
 	struct sp_buf data;
 	struct sp_fail why;
 };
@@ -328,7 +328,9 @@ static void on_pool_read(uv_work_t *work)
 	struct core_file_reader *r = sp_container_of(work, struct core_file_reader, work);
 	if (r->fd < 0)
 		r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
-	if (r->fd < 0) {
+	if (r->fd >= 0 && r->first > 0 && lseek(r->fd, (off_t)r->first, SEEK_CUR) >= 0)
+		r->first = 0;
+	if (r->fd < 0 || r->first > 0) {
 		set_fail(&r->why, errno, "cannot open", r->path);
 		return;
 	}
@@ -379,6 +381,12 @@ struct core_file_reader *core_file_open(struct core_loop *l, const char *path)
 	r->fd = -1;
 	sp_buf_init(&r->data, 0);
 	return r;
+}
+
+void core_file_skip(struct core_file_reader *r, size_t octets)
+{
+	sp_assert(r->fd < 0 && !r->busy);
+	r->first = octets;
 }
 
 void core_file_read(struct core_file_reader *r, size_t max,

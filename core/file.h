@@ -25,6 +25,8 @@ void core_file_on_drained(struct core_file_writer *w, void (*drained)(void *owne
 /* Reading, one piece at a time. */
 struct core_file_reader;
 struct core_file_reader *core_file_open(struct core_loop *l, const char *path);
+/* Before the first read: so many octets are passed over, without being read. */
+void core_file_skip(struct core_file_reader *r, size_t octets);
 /* One call of `got`, later: up to `max` octets, lent until it returns; empty at the end; *why failed() on error (missing, EIO). */
 void core_file_read(struct core_file_reader *r, size_t max,
                     void (*got)(void *owner, struct sp_str data, const struct sp_fail *why), void *owner);

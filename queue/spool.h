@@ -62,7 +62,7 @@ struct queue_recipient {
 	const char *failure;                    /* text of its last deferral; NULL or "": none of its own */
 	int64_t held_ms;                        /* so long an operator held it in all: that is no delay (relay/outcome.c) */
 	struct sp_rcpt_wish wish;
-	const struct queue_hold *held;          /* of queue_accept: at rest from the first and held, by this rule (queue/holds.h); lent until `done`. NULL: not; in jobs always */
+	const struct queue_hold *held;          /* of queue_accept, and of a queue_dsn: at rest from the first and held, by this rule (queue/holds.h); lent until `done`. NULL: not; in jobs always */
 	const char *returned;                   /* of a job: an operator returns it to its sender (queue/steer.h, TAKE), for this reason, "" none; NULL: not */
 };
 

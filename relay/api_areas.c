@@ -10,5 +10,6 @@ struct api *api_areas_new(const struct api_world *w)
 	api_drain_add(a);
 	api_explain_add(a);
 	api_report_add(a);
+	api_queue_add(a);
 	return a;
 }

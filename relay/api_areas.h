@@ -12,5 +12,6 @@ void api_evidence_add(struct api *a);           /* api_evidence.c */
 void api_drain_add(struct api *a);              /* api_drain.c */
 void api_explain_add(struct api *a);            /* api_explain.c */
 void api_report_add(struct api *a);             /* report_api.c */
+void api_queue_add(struct api *a);              /* api_queue.c */
 
 #endif

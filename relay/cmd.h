@@ -11,6 +11,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+int cmd_queue(int argc, char **argv);           /* its verbs: cmd_queue.h */
 int cmd_report(int argc, char **argv);          /* its verbs: cmd_report.h */
 int cmd_dkim(int argc, char **argv);
 int cmd_user(int argc, char **argv);

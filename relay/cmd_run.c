@@ -9,6 +9,7 @@
 #include "core/dns.h"
 #include "relay/admin.h"
 #include "relay/api_areas.h"
+#include "relay/holds.h"
 #include "relay/login.h"
 #include "relay/dnssec.h"
 #include "relay/drain.h"
@@ -35,7 +36,6 @@ struct run {
 	struct config *config;                  /* one ref */
 	struct core_loop *loop;
 	struct relay relay;
-	struct scheduler *scheduler;
 	struct reporter *reporter;
 	struct api *api;
 	struct admin *admin;
@@ -110,6 +110,7 @@ static void on_watch(void *owner)
 static void on_scheduler_stopped(void *owner)
 {
 	struct run *r = owner;
+	r->relay.scheduler = NULL;
 	r->scheduler_stopped = true;
 }
 
@@ -131,7 +132,7 @@ static void begin_stop(struct run *r)
 	atomic_store(&r->relay.stopping, true);
 	notify_manager("STOPPING=1");
 	stop(r, GRACE_MS);
-	scheduler_stop(r->scheduler, on_scheduler_stopped, r);
+	scheduler_stop(r->relay.scheduler, on_scheduler_stopped, r);
 	reporter_stop(r->reporter, on_reporter_stopped, r);
 	core_timer_start(r->watch, 20);
 }
@@ -192,7 +193,7 @@ static void put_in_force(struct run *r, struct config *c)
 	sp_log_setup((enum sp_log_format)c->log.format, (enum sp_log_level)c->log.level);
 	for (unsigned i = 0; i < r->relay.shard_count; i++)
 		shard_reload(r->relay.shards[i], c);
-	scheduler_reload(r->scheduler, c);
+	scheduler_reload(r->relay.scheduler, c);
 	reporter_reload(r->reporter, c);
 	api_reload(r->api, c);
 	admin_reload(r->admin);
@@ -333,6 +334,18 @@ static void log_end(const struct metrics *m)
 	            metrics_sum(m, METRIC_RECIPIENTS, METRICS_DEFERRED), bounced);
 }
 
+static void free_world(struct run *r)
+{
+	core_loop_free(r->loop);
+	clients_free(r->relay.clients);
+	logins_free(r->relay.logins);
+	pace_free(r->relay.pace);
+	rates_free(r->relay.rates);
+	holds_unref(r->relay.holds);
+	queue_store_close(r->relay.store);
+	metrics_free(r->relay.metrics);
+}
+
 static int serve(struct run *r)
 {
 	struct sp_fail why;
@@ -350,6 +363,13 @@ static int serve(struct run *r)
 	r->relay.pace = pace_new();
 	r->relay.rates = rates_new();
 	r->relay.main_mailbox = core_mailbox_open(r->loop);
+	if (holds_load(&r->relay, r->loop, &why) != 0) {
+		fprintf(stderr, "strictpost: what is to be held cannot be read from the spool in %s: %s\n", r->config->state_dir, why.text);
+		core_mailbox_close(r->relay.main_mailbox);
+		core_loop_run(r->loop);
+		free_world(r);
+		return RELAY_EXIT_FAILED;
+	}
 	r->watch = core_timer_new(r->loop, on_watch, r);
 	r->term = core_signal_open(r->loop, SIGTERM, on_stop_signal, r);
 	r->intr = core_signal_open(r->loop, SIGINT, on_stop_signal, r);
@@ -361,7 +381,7 @@ static int serve(struct run *r)
 		close_loop(r);
 		core_loop_run(r->loop);
 	} else {
-		r->scheduler = scheduler_start(&r->relay, r->loop, r->config);
+		r->relay.scheduler = scheduler_start(&r->relay, r->loop, r->config);
 		r->reread = reread_start(r->loop, r->config, on_reread, r);
 		r->dnssec = dnssec_start(&r->relay, r->loop, r->config);
 		r->relay.drain = drain_new(&r->relay, r->loop, on_empty, r);
@@ -372,14 +392,8 @@ static int serve(struct run *r)
 		core_loop_run(r->loop);
 		free_shards(r, r->relay.shard_count);
 	}
-	core_loop_free(r->loop);
-	clients_free(r->relay.clients);
-	logins_free(r->relay.logins);
-	pace_free(r->relay.pace);
-	rates_free(r->relay.rates);
-	queue_store_close(r->relay.store);
 	log_end(r->relay.metrics);
-	metrics_free(r->relay.metrics);
+	free_world(r);
 	return status;
 }
 

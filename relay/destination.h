@@ -57,8 +57,8 @@ void destination_give(struct shard *s, const char *name, struct queue_job *job);
 void destination_wake(struct shard *s, const char *name, unsigned failures, int64_t since_ms);
 void destination_hold(struct shard *s, const char *name, const struct queue_wait *wait);
 void destination_overdue(struct shard *s, const char *name, struct queue_job *job);
-/* For an operator: what is not being sent of these messages (ids in any order; they are sorted) goes back to the store, where marks wait for it. */
-void destination_recall_all(struct shard *s, uint64_t *ids, size_t count);
+/* For an operator: what is not being sent of these messages (ids in order) goes back to the store, where marks wait for it. */
+void destination_recall_all(struct shard *s, const uint64_t *ids, size_t count);
 /* For an operator: an attempt now, whatever it waits for. */
 void destination_retry(struct shard *s, const char *name);
 /* The configuration changed: plans are made anew, and sessions proved under the old ones end after the message in hand. */

@@ -61,12 +61,11 @@ static void recall_one(struct sp_map_node *n, void *arg)
 		destination_kick(d);
 }
 
-void destination_recall_all(struct shard *s, uint64_t *ids, size_t count)
+void destination_recall_all(struct shard *s, const uint64_t *ids, size_t count)
 {
 	struct recall r = { ids, count };
 	if (s->stopping || count == 0)          /* what is not being sent is in the store already */
 		return;
-	qsort(ids, count, sizeof(*ids), by_number);
 	sp_map_each(&s->destinations, recall_one, &r);
 }
 

@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "relay/evidence.h"
+#include "relay/holds.h"
 #include "relay/report_bounce.h"
 #include "relay/route.h"
 
@@ -22,6 +23,8 @@ struct storing {
 	size_t count;
 	struct inbound_client client;
 	struct sp_mail_wish wish;               /* strings in the arena */
+	size_t held;                            /* recipients that an operator's rule holds */
+	struct holds *holds;                    /* one ref: of the rules that hold recipients; NULL: none */
 	char *sender, *helo, *dkim;
 	struct queue_extra extra;               /* its evidence: */
 	struct sp_buf evidence;                 /* JSON; empty: none is kept */
@@ -32,6 +35,7 @@ static void free_storing(struct storing *st)
 	queue_message_unref(st->message);
 	sp_arena_clear(&st->arena);
 	free(st->recipients);
+	holds_unref(st->holds);
 	inbound_client_clear(&st->client);
 	free(st->sender);
 	free(st->helo);
@@ -48,6 +52,8 @@ static void log_accepted(const struct storing *st)
 	sp_log_cstr(&l, "helo", st->helo);
 	sp_log_cstr(&l, "from", *st->message->sender ? st->message->sender : "<>");
 	sp_log_int(&l, "recipients", (int64_t)st->count);
+	if (st->held > 0)
+		sp_log_int(&l, "held", (int64_t)st->held);
 	sp_log_cstr(&l, "to", st->count == 1 ? st->recipients[0].address : NULL);
 	sp_log_int(&l, "size", (int64_t)st->message->size);
 	sp_log_cstr(&l, "dkim", st->dkim);
@@ -64,12 +70,23 @@ static int by_destination(const void *a, const void *b)
 	return order ? order : x->n < y->n ? -1 : 1;
 }
 
+/* Those that are held are at rest already. */
+static size_t drop_held(struct queue_recipient *recipients, size_t count)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < count; i++)
+		if (recipients[i].held == NULL)
+			recipients[left++] = recipients[i];
+	return left;
+}
+
 /* One job for each destination among the recipients. */
 static void hand_out(struct storing *st)
 {
-	qsort(st->recipients, st->count, sizeof(*st->recipients), by_destination);
-	for (size_t i = 0, n; i < st->count; i += n) {
-		for (n = 1; i + n < st->count && strcmp(st->recipients[i + n].destination, st->recipients[i].destination) == 0;)
+	size_t count = st->held > 0 ? drop_held(st->recipients, st->count) : st->count;
+	qsort(st->recipients, count, sizeof(*st->recipients), by_destination);
+	for (size_t i = 0, n; i < count; i += n) {
+		for (n = 1; i + n < count && strcmp(st->recipients[i + n].destination, st->recipients[i].destination) == 0;)
 			n++;
 		shard_give(st->shard->relay, st->recipients[i].destination, queue_job_new(st->message, &st->recipients[i], n));
 	}
@@ -164,6 +181,8 @@ static enum core_db_status run_extra(struct core_db *db, struct queue_extra *x)
 static void store(struct storing *st)
 {
 	struct shard *s = st->shard;
+	st->holds = holds_ref(s->holds);
+	st->held = holds_apply(st->holds, st->sender, st->recipients, st->count, false, core_clock_wall_ms());
 	if (s->config->evidence.keep_ms > 0) {
 		write_evidence(st);
 		st->extra.run = run_extra;

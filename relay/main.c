@@ -14,6 +14,7 @@ static const struct cmd_verb commands[] = {
 	{ "config",      NULL, "check a configuration file, or print it with defaults",  cmd_config },
 	{ "check",       NULL, "what a domain demands, would mail reach it, what to mend", cmd_check },
 	{ "policy",      NULL, "policies: what is cached, what changed; lint a file, match an MX", cmd_policy },
+	{ "queue",       NULL, "look at the queue; retry, hold, release, delete, return, export", cmd_queue },
 	{ "report",      NULL, "send TLS reports (RFC 8460); show, read and check them", cmd_report },
 	{ "dkim",        NULL, "make a key that signs mail and reports, print its DNS record", cmd_dkim },
 	{ "user",        NULL, "who may log in, with which password, and send as whom",  cmd_user },

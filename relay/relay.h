@@ -16,6 +16,8 @@ struct logins;
 struct drain;
 struct metrics;
 struct evidence_tap;
+struct holds;
+struct scheduler;
 
 struct relay {
 	struct queue_store *store;              /* NULL: of a command that only looks (relay/check_world.h): nothing is cached, and nothing is written */
@@ -27,6 +29,8 @@ struct relay {
 	struct metrics *metrics;                /* what all threads count (relay/metrics.h) */
 	struct clients *clients;                /* client sessions by address */
 	struct logins *logins;                  /* what all shards know of log-ins (relay/login.h) */
+	struct holds *holds;                    /* one ref of what the shards have, or are about to (relay/holds.h); NULL: no rule. The main thread's */
+	struct scheduler *scheduler;            /* the main thread's; NULL before it was started, and when it has stopped */
 	struct pace *pace;                      /* outbound sessions by address */
 	struct rates *rates;                    /* messages by next hop */
 	const struct evidence_tap *evidence_tap;        /* relay/evidence.h; NULL in a relay that runs */

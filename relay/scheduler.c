@@ -100,6 +100,7 @@ static void on_overdue(void *owner, struct queue_job **jobs, size_t count, const
 static void ask_overdue(void *owner)
 {
 	struct scheduler *s = owner;
+	queue_lapse(s->relay->store, core_clock_wall_ms());
 	s->under_way++;
 	queue_overdue(s->relay->store, core_clock_wall_ms(), PAGE, s->relay->main_mailbox, on_overdue, s);
 }

@@ -8,6 +8,7 @@
 #include "core/date.h"
 #include "relay/bounce.h"
 #include "relay/evidence.h"
+#include "relay/holds.h"
 #include "relay/outcome.h"
 #include "rpt/outbox.h"
 
@@ -34,6 +35,8 @@ struct settlement {
 	const char *dsn_address;                /* who gets them */
 	const char *dsn_to;                     /* their destination, as the store has it: a reload may change the routes meanwhile */
 	char *proved;                           /* for the DSN: "policy sts/enforce, TLSv1.3, certificate verified"; NULL: it was not tried */
+	bool dsn_held;                          /* by a rule of `holds`: they stay in the store */
+	struct holds *holds;                    /* one ref, or NULL */
 	char *remote;                           /* for the DSN: "mx1.example.com [192.0.2.1]" or NULL */
 	struct core_timer *again;
 	bool stuck;                             /* counted in relay->unsettled */
@@ -55,6 +58,7 @@ static void free_settlement(struct settlement *t)
 	account_free(t->account);
 	evidence_attempt_free(t->evidence);
 	sp_arena_clear(&t->arena);
+	holds_unref(t->holds);
 	free(t->reply);
 	free(t->remote);
 	free(t->proved);
@@ -107,7 +111,7 @@ static void on_settled(void *owner, const struct sp_fail *why)
 		return;
 	}
 	unstick(t);
-	for (size_t i = 0; i < t->dsn_count; i++)
+	for (size_t i = 0; i < t->dsn_count && !t->dsn_held; i++)
 		route_dsn(t, t->dsns[i]);
 	struct destination *d = t->dest;
 	struct queue_job *job = t->job;
@@ -171,6 +175,21 @@ static enum core_db_status run_extra(struct core_db *db, struct queue_extra *x)
 	return status == CORE_DB_OK || status == CORE_DB_ROW ? evidence_attempt_write(db, t->evidence) : status;
 }
 
+/* The notifications with their one recipient, which a rule for mail of the empty sender may hold. */
+static void fill_dsns(struct settlement *t, struct queue_dsn *dsns)
+{
+	struct shard *s = t->dest->shard;
+	holds_unref(t->holds);
+	t->holds = holds_ref(s->holds);
+	if (t->dsn_to == NULL)                  /* they ask for the same */
+		t->dsn_to = bounce_destination(s->config, t->dsn_address, &t->dsns[0]->wish, &t->arena);
+	for (size_t i = 0; i < t->dsn_count; i++) {
+		dsns[i].message = t->dsns[i];
+		dsns[i].recipient = (struct queue_recipient){ .address = t->dsn_address, .destination = t->dsn_to };
+		t->dsn_held = holds_apply(t->holds, "", &dsns[i].recipient, 1, true, core_clock_wall_ms()) > 0;
+	}
+}
+
 static void write_results(struct settlement *t)
 {
 	struct shard *s = t->dest->shard;
@@ -188,12 +207,8 @@ static void write_results(struct settlement *t)
 		}
 	}
 	struct queue_dsn dsns[NOTICES];
-	if (t->dsn_count > 0 && t->dsn_to == NULL)      /* they ask for the same */
-		t->dsn_to = bounce_destination(s->config, t->dsn_address, &t->dsns[0]->wish, &t->arena);
-	for (size_t i = 0; i < t->dsn_count; i++) {
-		dsns[i].message = t->dsns[i];
-		dsns[i].recipient = (struct queue_recipient){ .address = t->dsn_address, .destination = t->dsn_to };
-	}
+	if (t->dsn_count > 0)
+		fill_dsns(t, dsns);
 	shard_op_begin(s);
 	queue_settle(s->relay->store, results, n, dsns, t->dsn_count, &t->extra, s->mailbox, on_settled, t);
 	free(results);

@@ -6,6 +6,7 @@
 #include "relay/delivery.h"
 #include "relay/destination.h"
 #include "relay/explain.h"
+#include "relay/holds.h"
 #include "relay/inbound.h"
 #include "relay/policy.h"
 #include "rpt/event.h"
@@ -151,6 +152,7 @@ static void close_all(struct shard *s)
 	core_timer_close(s->tick);
 	core_mailbox_close(s->mailbox);
 	config_unref(s->config);
+	holds_unref(s->holds);
 }
 
 static void cut_one(struct sp_map_node *n, void *arg)
@@ -205,8 +207,6 @@ struct shard_mail {
 	char *text;
 	uint64_t grace_ms;
 	struct config *config;
-	uint64_t *ids;
-	size_t id_count;
 };
 
 static void post(struct shard *s, void (*run)(struct core_mail *m), struct shard_mail *m)
@@ -227,7 +227,6 @@ static void free_mail(struct shard_mail *m)
 {
 	free(m->name);
 	free(m->text);
-	free(m->ids);
 	free(m);
 }
 
@@ -289,24 +288,6 @@ static void run_refresh(struct core_mail *mail)
 void shard_refresh(struct relay *r, const char *domain)
 {
 	post(shard_of(r, domain), run_refresh, new_mail(domain));
-}
-
-static void run_recall(struct core_mail *mail)
-{
-	struct shard_mail *m = sp_container_of(mail, struct shard_mail, mail);
-	destination_recall_all(m->shard, m->ids, m->id_count);
-	free_mail(m);
-}
-
-void shard_recall(struct relay *r, const uint64_t *ids, size_t count)
-{
-	for (unsigned i = 0; i < r->shard_count && count > 0; i++) {
-		struct shard_mail *m = new_mail("");
-		m->ids = sp_alloc_array(count, sizeof(*ids));
-		memcpy(m->ids, ids, count * sizeof(*ids));
-		m->id_count = count;
-		post(r->shards[i], run_recall, m);
-	}
 }
 
 static void run_retry(struct core_mail *mail)
@@ -441,6 +422,7 @@ void shard_discard(struct shard *s)
 	core_timer_close(s->tick);
 	core_mailbox_close(s->mailbox);
 	config_unref(s->config);
+	holds_unref(s->holds);
 	core_loop_run(s->loop);
 	core_loop_free(s->loop);
 	free(s);
@@ -453,6 +435,7 @@ static struct shard *make(struct relay *r, unsigned index, struct config *config
 	s->index = index;
 	s->metrics = metrics_of_shard(r->metrics, index);
 	s->config = config_ref(config);
+	s->holds = holds_ref(r->holds);
 	if (getrandom(&s->random, sizeof(s->random), GRND_NONBLOCK) != (ssize_t)sizeof(s->random))
 		s->random = core_clock_mono_ms() + index;
 	s->loop = core_loop_new();

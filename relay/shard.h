@@ -20,6 +20,7 @@ struct shard {
 	struct core_timer *tick;                /* every second: what needs no timer of its own */
 	uint64_t tick_due_us;                   /* monotonic */
 	struct config *config;                  /* one ref; replaced on reload */
+	struct holds *holds;                    /* one ref; NULL: no rule. Replaced by holds_spread() */
 	struct core_dns *dns;
 	struct core_tls_client *tls;
 	struct sp_link listeners;               /* of struct shard_listener */
@@ -65,8 +66,8 @@ void shard_wake(struct relay *r, const char *destination, unsigned failures, int
 void shard_overdue(struct relay *r, const char *destination, struct queue_job *job);
 void shard_refresh(struct relay *r, const char *domain);
 /* For an operator, after the store marked these messages: every shard gives back what it has of them and did not begin to send, so that the marks take effect at
- * once. Any number, copied; cheap where none is there. Main thread. */
-void shard_recall(struct relay *r, const uint64_t *ids, size_t count);
+ * once. Any number, copied; cheap where none is there. `done` on the main thread, at a later turn, when none of them is begun any more but by a session that is at it. Main thread. */
+void shard_recall(struct relay *r, const uint64_t *ids, size_t count, void (*done)(void *owner), void *owner);
 /* For an operator: an attempt now, whatever it waits for and its shard remembers of it. Main thread. */
 void shard_retry(struct relay *r, const char *destination);
 /* At start: a destination waits, and mail that comes meanwhile shall wait with it. */
