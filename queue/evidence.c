@@ -23,6 +23,15 @@ enum core_db_status queue_evidence_migrate(struct core_db *db, unsigned from)
 		"INSERT INTO evidence_size (id, octets) VALUES (1, 0)");
 }
 
+enum core_db_status queue_evidence_octets(struct core_db *db, uint64_t *out)
+{
+	struct core_stmt *s = core_db_stmt(db, "SELECT octets FROM evidence_size WHERE id = 1");
+	enum core_db_status status = core_stmt_step(s);
+	*out = status == CORE_DB_ROW ? (uint64_t)core_stmt_col_int(s, 0) : 0;
+	core_stmt_reset(s);
+	return status == CORE_DB_ROW ? CORE_DB_OK : status;
+}
+
 /* ---- adding ---- */
 
 static enum core_db_status add_octets(struct core_db *db, int64_t octets)

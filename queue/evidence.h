@@ -35,6 +35,9 @@ SP_NODISCARD enum core_db_status queue_evidence_add_event(struct core_db *db, co
  * may be more. Chains that no session names any more go with them. */
 SP_NODISCARD enum core_db_status queue_evidence_sweep(struct core_db *db, int64_t before_ms, uint64_t octets_max, size_t *budget);
 
+/* Octets that are kept. */
+SP_NODISCARD enum core_db_status queue_evidence_octets(struct core_db *db, uint64_t *out);
+
 /* The story of a message: its events by id behind `after`, each with its session (NULL where it has none, or where that is gone). Lent until `done` returns. */
 struct queue_evidence_row { struct queue_evidence_event event; const struct queue_evidence_session *session; };
 void queue_evidence_of(struct queue_store *s, uint64_t message, uint64_t after, size_t limit, struct core_mailbox *reply_to,

@@ -7,13 +7,15 @@
 #define KEEP_SHARE  20          /* one part in 20 */
 #define KEEP_INODES 64
 
+uint64_t queue_space_kept(uint64_t total)
+{
+	return sp_min(total / KEEP_SHARE, KEEP_OCTETS);
+}
+
 bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets, uint64_t free_octets)
 {
 	uint64_t unit = fs->f_frsize ? fs->f_frsize : fs->f_bsize;
-	uint64_t keep = (uint64_t)fs->f_blocks * unit / KEEP_SHARE;
-	if (keep > KEEP_OCTETS)
-		keep = KEEP_OCTETS;
-	uint64_t available = (uint64_t)fs->f_bavail * unit;
+	uint64_t keep = queue_space_kept((uint64_t)fs->f_blocks * unit), available = (uint64_t)fs->f_bavail * unit;
 	if (available < keep / 2 || available + free_octets < keep + log_octets)
 		return false;
 	return fs->f_favail == 0 || fs->f_favail >= KEEP_INODES;        /* 0: some file systems do not count them */

@@ -12,6 +12,9 @@
  * nothing (`free_octets`) are room too, since a drained spool does not shrink: but half of what we keep must be the file system's, for the log. */
 bool queue_space_enough(const struct statvfs *fs, uint64_t log_octets, uint64_t free_octets);
 
+/* The part of a file system of `total` octets that is kept free. */
+uint64_t queue_space_kept(uint64_t total);
+
 /* Also true when the file system cannot be asked: then a failed write will tell. `log` is the path of the log; NULL: as if it were empty. */
 bool queue_space_ok(const char *folder, const char *log, uint64_t free_octets);
 

@@ -5,6 +5,7 @@ struct api *api_areas_new(const struct api_world *w)
 {
 	struct api *a = api_new(w);
 	api_status_add(a);
+	api_destinations_add(a);
 	api_policy_add(a);
 	api_evidence_add(a);
 	api_drain_add(a);

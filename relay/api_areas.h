@@ -7,6 +7,7 @@
 struct api *api_areas_new(const struct api_world *w);
 /* Each adds its routes. */
 void api_status_add(struct api *a);             /* api_status.c */
+void api_destinations_add(struct api *a);       /* api_destinations.c */
 void api_policy_add(struct api *a);             /* api_policy.c */
 void api_evidence_add(struct api *a);           /* api_evidence.c */
 void api_drain_add(struct api *a);              /* api_drain.c */

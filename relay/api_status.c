@@ -9,6 +9,7 @@
 #include "relay/dnssec.h"
 #include "relay/metrics.h"
 #include "relay/relay.h"
+#include "relay/status.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,8 +19,9 @@
 struct status {
 	int64_t started_s;
 	uint64_t started_ms;            /* monotonic */
-	struct sp_link waiting;         /* of struct waiter: for counts of the queue */
-	bool counting;                  /* the store was asked */
+	struct status_watch *watch;
+	struct sp_link waiting;         /* of struct waiter */
+	bool asking;                    /* the store was asked */
 };
 
 struct waiter {
@@ -92,14 +94,6 @@ static json_t *store_state(const struct queue_store *s)
 	                 "largest_batch", number(stats.largest_batch), "accepting", (int)queue_store_accepting(s));
 }
 
-static json_t *queue_state(const struct queue_counts *counts, const struct sp_fail *why)
-{
-	if (sp_failed(why))
-		return json_pack("{s:s}", "error", why->text);
-	return json_pack("{s:o, s:o, s:o}", "messages", number(counts->messages), "recipients", number(counts->recipients),
-	                 "destinations_waiting", number(counts->destinations_waiting));
-}
-
 static json_t *outbound_value(const struct relay *r)
 {
 	struct pace_counts counts;
@@ -131,7 +125,7 @@ static json_t *overrides_value(const struct config *c, int64_t now_s)
 	return list;
 }
 
-static json_t *status_value(const struct api_request *q, const struct queue_counts *counts, const struct sp_fail *why)
+static json_t *status_value(const struct api_request *q)
 {
 	struct relay *r = q->world->relay;
 	const struct config *c = q->world->config;
@@ -147,21 +141,21 @@ static json_t *status_value(const struct api_request *q, const struct queue_coun
 	json_object_set_new(v, "delivered", number(metrics_sum(r->metrics, METRIC_RECIPIENTS, METRICS_DELIVERED)));
 	json_object_set_new(v, "deferred", number(metrics_sum(r->metrics, METRIC_RECIPIENTS, METRICS_DEFERRED)));
 	json_object_set_new(v, "bounced", number(metrics_sum_all(r->metrics, METRIC_RECIPIENTS + METRICS_BOUNCED, METRIC_RECIPIENTS + METRICS_EXPIRED)));
-	json_object_set_new(v, "queue", queue_state(counts, why));
 	json_object_set_new(v, "store", store_state(r->store));
 	json_object_set_new(v, "dnssec", dnssec_value(r));
 	json_object_set_new(v, "overrides", overrides_value(c, core_clock_wall_s()));
+	status_watch_tell(s->watch, v);
 	return v;
 }
 
-static void on_counts(void *owner, const struct queue_counts *counts, const struct sp_fail *why)
+static void on_watched(void *owner)
 {
 	struct status *s = owner;
-	s->counting = false;
+	s->asking = false;
 	struct sp_link *l;
 	while ((l = sp_list_pop(&s->waiting)) != NULL) {
 		struct waiter *w = sp_container_of(l, struct waiter, link);
-		api_answer(w->request, 200, status_value(w->request, counts, why));
+		api_answer(w->request, 200, status_value(w->request));
 		free(w);
 	}
 }
@@ -174,10 +168,10 @@ static void on_status(struct api_request *q)
 	struct waiter *w = sp_alloc(sizeof(*w));
 	w->request = q;
 	sp_list_push_back(&s->waiting, &w->link);
-	if (s->counting)
+	if (s->asking)
 		return;
-	s->counting = true;
-	queue_counts(q->world->store, q->world->mailbox, on_counts, s);
+	s->asking = true;
+	status_watch_ask(s->watch, on_watched, s);
 }
 
 /* ---- life ---- */
@@ -188,11 +182,19 @@ static const struct api_route routes[] = {
 	{ "GET", "/status", on_status, API_NEEDS_RELAY },
 };
 
+static void free_status(void *self)
+{
+	struct status *s = self;
+	status_watch_free(s->watch);
+	free(s);
+}
+
 void api_status_add(struct api *a)
 {
 	struct status *s = sp_alloc(sizeof(*s));
 	s->started_s = core_clock_wall_s();
 	s->started_ms = core_clock_mono_ms();
+	s->watch = status_watch_new(api_world(a));
 	sp_list_init(&s->waiting);
-	api_add(a, routes, SP_COUNT(routes), s, free);
+	api_add(a, routes, SP_COUNT(routes), s, free_status);
 }

@@ -6,7 +6,13 @@
 #include "queue/list.h"
 
 #define WORST_COUNT 10
-struct worst_row { char *name; uint64_t recipients; };
+struct worst_row {
+	char *name;
+	uint64_t recipients;
+	char *failure;                          /* why it waits; "" not known */
+	unsigned failures;                      /* in a row */
+	int64_t oldest_ms, next_at_ms;          /* arrival of the oldest; 0: now, or a shard has it */
+};
 struct worst {
 	struct worst_row rows[WORST_COUNT];     /* the most first; of the last whole round */
 	size_t count;
