@@ -18,7 +18,8 @@ from lab.process import wait_until
 from lab.relay import ENVIRONMENT
 
 STATUS = {"version", "hostname", "pid", "started", "uptime_s", "ready", "reason", "shards", "listen", "connections", "outbound", "accepted", "delivered",
-          "deferred", "bounced", "queue", "store", "dnssec", "overrides"}
+          "deferred", "bounced", "queue", "store", "dnssec", "overrides",
+          "throughput", "tls", "disk", "policies", "reports", "evidence_octets"}
 
 
 def socket_of(relay):
@@ -182,7 +183,7 @@ def test_status_of_an_idle_relay(relay):
     assert abs(started.timestamp() + got["uptime_s"] - time.time()) < 10
     assert got["ready"] is True and got["reason"] is None
     assert [got[name] for name in ("connections", "accepted", "delivered", "deferred", "bounced")] == [0] * 5
-    assert got["queue"] == {"messages": 0, "recipients": 0, "destinations_waiting": 0}
+    assert got["queue"] == {"messages": 0, "recipients": 0, "destinations_waiting": 0, "held": 0, "quarantined": 0, "oldest": None, "oldest_waiting": None}
     assert got["store"].keys() == {"commits", "ops", "largest_batch", "accepting"} and got["store"]["accepting"] is True
 
 
