@@ -18,6 +18,7 @@ int cmd_user(int argc, char **argv);
 int cmd_check(int argc, char **argv);           /* its exit statuses are answers: relay/cmd_check.c */
 int cmd_explain(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_healthcheck(int argc, char **argv);
 

@@ -20,6 +20,7 @@ static const struct cmd_verb commands[] = {
 	{ "user",        NULL, "who may log in, with which password, and send as whom",  cmd_user },
 	{ "explain",     NULL, "the whole story of a message: what was seen, and why it waits", cmd_explain },
 	{ "status",      NULL, "what the running relay has done and has",                cmd_status },
+	{ "top",         NULL, "the same on the whole terminal, drawn anew every two seconds", cmd_top },
 	{ "drain",       NULL, "take no more mail, and end when all is delivered", cmd_drain },
 	{ "healthcheck", NULL, "is the running relay well? for containers",              cmd_healthcheck },
 };
