@@ -77,7 +77,7 @@ def test_the_screen(relay, mixed):
     text = done.stdout
     assert done.returncode == 0 and "\x1b" not in text
     for words in ("ready      yes", "messages   5 accepted", "recipients 4 delivered, 0 bounced", "last minute 5 accepted; 4 delivered",
-                  "queue      2 messages, 4 recipients, 0 held, 0 quarantined", "accepting", "resolver validating"):
+                  "queue      2 messages, 4 recipients, 0 held, 0 quarantined", "accepting", "dnssec     resolver "):
         assert words in text, (words, text)
     assert re.search(r"^tls        last hour: \d+\.\d% verified, 0\.0% encrypted only, \d+\.\d% in clear \(\d+ sessions\)$", text, re.M), text
     rows = [line for line in text.splitlines() if line.startswith((refused.name, silent.name))]
