@@ -65,14 +65,23 @@ static bool get_events(struct api_client *c, const char *id, json_t *events, str
 	return true;
 }
 
-/* The message in the queue, a new reference; NULL: it is not there, or that cannot be asked. */
-static json_t *get_message(struct api_client *c, const char *id)
+/* The message in the queue in *out, a new reference; NULL: it is not there. False with `why`. */
+static bool get_message(struct api_client *c, const char *id, json_t **out, struct sp_buf *why)
 {
-	struct sp_buf why;
-	sp_buf_init(&why, TEXT_MAX);
-	json_t *m = ask(c, "/queue/message", "id", id, NULL, NULL, &why);
-	sp_buf_clear(&why);
-	return m;
+	struct control_answer a = { 0 };
+	struct sp_buf target;
+	sp_buf_init(&target, TEXT_MAX);
+	sp_buf_adds(&target, "/queue/message");
+	query_add(&target, "id", id);
+	bool good = api_client_ask(c, "GET", sp_buf_cstr(&target), &a, why);
+	*out = good ? json_loadb(a.body.p, a.body.len, 0, NULL) : NULL;
+	if (!good && a.status == 404) {
+		sp_buf_reset(why);
+		good = true;
+	}
+	sp_buf_clear(&a.body);
+	sp_buf_clear(&target);
+	return good;
 }
 
 /* Did its story end? Every recipient was delivered or came back, or an operator deleted it. */
@@ -85,7 +94,7 @@ static bool has_ended(const json_t *message, const json_t *events)
 		return false;
 	json_array_foreach(events, i, v) {
 		const json_t *d = json_object_get(v, "data");
-		if (strcmp(text(d, "event"), "deleted") == 0)
+		if (strcmp(text(d, "event"), "delete") == 0)
 			return true;
 		json_array_foreach(json_object_get(d, "recipients"), k, r)
 			left -= strcmp(text(r, "outcome"), "delivered") == 0 || strcmp(text(r, "outcome"), "bounced") == 0;
@@ -209,7 +218,7 @@ static bool gather(struct api_client *c, const char *id, bool pem, struct story 
 	json_t *v, *tried = json_array();
 	s->events = json_array();
 	bool good = get_events(c, id, s->events, why);
-	s->message = good ? get_message(c, id) : NULL;
+	good = good && get_message(c, id, &s->message, why);
 	json_t *names = destinations_of(s->message, s->events);
 	if (json_array_size(s->events) > 0)
 		json_object_foreach(names, name, v)

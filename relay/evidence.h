@@ -10,7 +10,7 @@
  * event:   {"event": "accepted", "sender", "client", "via", "user", "subject", "tls", "helo", "size", "recipients": [{"address"}], "about": of a notice, "kind"}
  *          {"event": "attempt" or, without one of its own, "waited", "destination", "host", "address", "policy", "tls", "cert", "recipients": [{"address", "outcome", "attempts", "status",
  *           "fault", "reason", "why", "reply", "next_attempt", "next_why", "expired"}], "notices": [{"id", "kind"}], "times": {...}, "dialogue_at", "dialogue": [...]}
- *          {"event": "held" and other words of what an operator did, "reason"} */
+ *          {"event": "hold" and other words of what an operator did, "reason"} */
 #ifndef RELAY_EVIDENCE_H
 #define RELAY_EVIDENCE_H
 
@@ -62,7 +62,7 @@ void evidence_attempt_end(struct evidence_attempt *a, const struct queue_job *jo
 SP_NODISCARD enum core_db_status evidence_attempt_write(struct core_db *db, const struct evidence_attempt *a);         /* on the store's thread */
 void evidence_attempt_free(struct evidence_attempt *a);
 
-/* What an operator did to messages: "held", "released", "retried", "deleted", "returned". In a transaction of its own, on the loop of no one: nobody waits for it. `ids` and strings are
+/* What an operator did to messages: "retry", "hold", "release", "delete", "bounce". In a transaction of its own, on the loop of no one: nobody waits for it. `ids` and strings are
  * copied. Any thread. */
 void evidence_act(struct queue_store *store, const struct config *c, const uint64_t *ids, size_t count, const char *word, const char *reason);
 

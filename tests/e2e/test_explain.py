@@ -247,6 +247,20 @@ def test_what_happened_in_the_clear(world, relay, send):
     assert session["earlier"][0]["verdict"] == "tolerated"
 
 
+def test_what_an_operator_did(world, start_relay):
+    relay = start_relay(delivery=PATIENT)
+    domain = world.domain()
+    domain.mx(world.honest(f"mx1.{domain}").but(on={"RCPT": "451 4.7.1 come back later"}))
+    name = submit(relay.address, domain.user())
+    wait_attempts(relay, name)
+    for verb, *yes in (("hold",), ("delete", "--yes")):
+        done = relay.command("queue", verb, name, "--reason", "ticket 7", *yes)
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: any(event.get("data") == {"event": verb, "reason": "ticket 7"} for event in story(relay, name)["events"]), 20, verb)
+    text = told(relay, name)
+    assert "hold: ticket 7" in text and "delete: ticket 7" in text and "not in the queue any more" in text
+
+
 # What must not be in it.
 
 def test_no_content_is_kept(world, relay, send):
@@ -351,7 +365,7 @@ def test_where_no_relay_runs(world, relay, send):
     assert "delivered" in told(relay, name.lower())
 
 
-@pytest.mark.parametrize("argument, status, word", [("7ZZZZZZZZZZZ", 1, "another relay"), ("no_such", 2, "queue id"), ("", 2, "queue id")])
+@pytest.mark.parametrize("argument, status, word", [("7ZZZZZZZZZZZ", 1, "another relay"), ("no id, this", 2, "queue id"), ("", 2, "queue id")])
 def test_what_is_not_there(relay, argument, status, word):
     done = relay.command("explain", argument)
     assert (done.returncode, done.stdout) == (status, "") and word in done.stderr
