@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -22,14 +24,29 @@ static void explain_missing(const char *config, const char *path, struct sp_buf 
 	              "Start it with: strictpost run --config %s", path, config, config);
 }
 
+/* The name of a user, for a command line; its number where it has none. */
+static const char *user_name(uid_t uid, char text[32])
+{
+	const struct passwd *p = getpwuid(uid);
+	if (p)
+		return p->pw_name;
+	snprintf(text, 32, "#%ld", (long)uid);
+	return text;
+}
+
 static void explain_permission(const char *path, struct sp_buf *why)
 {
 	struct stat st;
+	char text[32];
 	sp_buf_printf(why, "uid %ld may not use the control socket %s", (long)geteuid(), path);
-	if (stat(path, &st) == 0)
-		sp_buf_printf(why, " (mode %04o, owner uid %ld): run this as that user, or as root", (unsigned)st.st_mode & 07777, (long)st.st_uid);
-	else
+	if (stat(path, &st) != 0)
 		sp_buf_printf(why, ", nor look into its folder: run this as the user of the relay, or as root");
+	else if ((st.st_mode & S_IWGRP) && st.st_uid != geteuid())
+		sp_buf_printf(why, " (mode %04o, owner uid %ld, group %ld): run this as root or as its owner, sudo -u '%s' strictpost ..., or have yourself added to that group",
+		              (unsigned)st.st_mode & 07777, (long)st.st_uid, (long)st.st_gid, user_name(st.st_uid, text));
+	else
+		sp_buf_printf(why, " (mode %04o, owner uid %ld): run this as that user, or as root: sudo -u '%s' strictpost ...", (unsigned)st.st_mode & 07777,
+		              (long)st.st_uid, user_name(st.st_uid, text));
 }
 
 static void explain(const char *config, const char *path, int error, struct sp_buf *why)

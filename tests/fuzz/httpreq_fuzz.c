@@ -39,6 +39,18 @@ static void check_octets(struct sp_str request, size_t body_len)
 	sp_assert(body_len > 0 || sp_str_ends(request, SP_STR("\r\n\r\n")));
 }
 
+/* What decides whether a request is answered is the same however it came, and can be no more than one line says. */
+static void check_fields(const struct core_httpreq *a, const struct core_httpreq *b)
+{
+	static const enum core_httpreq_field fields[] = { CORE_HTTPREQ_HOST, CORE_HTTPREQ_ORIGIN, CORE_HTTPREQ_AUTHORIZATION };
+	for (size_t i = 0; i < SP_COUNT(fields); i++) {
+		struct sp_str value = core_httpreq_field(a, fields[i]);
+		sp_assert(sp_str_eq(value, core_httpreq_field(b, fields[i])) && core_httpreq_has(a, fields[i]) == core_httpreq_has(b, fields[i]));
+		sp_assert(core_httpreq_has(a, fields[i]) || value.len == 0);
+		sp_assert(!sp_str_contains(value, '\r') && !sp_str_contains(value, '\n') && !sp_str_contains(value, '\0'));
+	}
+}
+
 static void check_request(const struct core_httpreq *r, struct sp_str request)
 {
 	check_octets(request, core_httpreq_body(r).len);
@@ -63,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		sp_assert(sp_str_eq(core_httpreq_body(whole.r), core_httpreq_body(pieces.r)));
 		sp_assert(sp_str_eq(core_httpreq_path(whole.r), core_httpreq_path(pieces.r)));
 		sp_assert(core_httpreq_keep_alive(whole.r) == core_httpreq_keep_alive(pieces.r));
+		check_fields(whole.r, pieces.r);
 		check_request(whole.r, sp_str_make(text.p, whole.used));
 	}
 	core_httpreq_free(whole.r);
