@@ -166,11 +166,11 @@ def test_pages_of_one_row_make_the_whole_list(relay, mixed):
 
 def test_what_is_not_there_is_said_as_described(relay, mixed):
     for path, method, query, code in (
-            ("/queue/message", "get", {"id": "0000000001"}, 404), ("/queue/message", "get", {}, 400), ("/queue/message", "get", {"id": "x"}, 400),
+            ("/queue/message", "get", {"id": "0000000001"}, 404), ("/queue/message", "get", {}, 400), ("/queue/message", "get", {"id": "!"}, 400),
             ("/queue/list", "get", {"state": "lost"}, 400), ("/queue/list", "get", {"limit": "0"}, 400), ("/queue/delete", "post", {}, 400),
             ("/queue/delete", "post", {"all": "0"}, 400), ("/queue/holds", "delete", {"id": "0000000001"}, 404), ("/queue/holds", "post", {}, 400),
             ("/policy/forget", "post", {"domain": "nowhere.example"}, 404), ("/policy/forget", "post", {}, 400), ("/policy/list", "get", {"mode": "x"}, 400),
-            ("/evidence/message", "get", {"id": "x"}, 400), ("/explain/domain", "get", {}, 400), ("/report/document", "get", {"domain": "nowhere.example"}, 404),
+            ("/evidence/message", "get", {"id": "!"}, 400), ("/explain/domain", "get", {}, 400), ("/report/document", "get", {"domain": "nowhere.example"}, 404),
             ("/report/list", "get", {"after": "x"}, 400), ("/report/suppressions", "delete", {"address": "a@nowhere.example"}, 404)):
         got, body = asked(relay, path, method, **query)
         assert got == code, (path, method, query, body)
