@@ -68,8 +68,8 @@ def faulty(**policy):
         if policy:
             domain.policy(**policy)
         host, _ = make_faulty(world, domain, fault)
-        if fault == "handshake-garbage":        # not in one packet with the 220: that would be another fault
-            host.behaviour = host.behaviour.but(on={"HANDSHAKE": Slow(0.3, host.behaviour.on["HANDSHAKE"])})
+        if fault == "handshake-garbage":        # not in one packet with the 220, which is another fault; nor so late that a second session is begun
+            host.behaviour = host.behaviour.but(on={"HANDSHAKE": Slow(0.1, host.behaviour.on["HANDSHAKE"])})
         return domain
     return make
 
