@@ -285,17 +285,24 @@ const char *check_print_prediction(const json_t *p)
 	return line;
 }
 
-static void print_findings(const json_t *findings)
+static void print_findings_of(const json_t *findings, const char *severity, enum terminal_colour colour)
 {
 	size_t i;
 	json_t *f;
 	json_array_foreach(findings, i, f) {
-		const char *severity = text(f, "severity");
-		bool advice = strcmp(severity, "advice") == 0;
-		line_in(advice ? TERMINAL_WARN : TERMINAL_BAD, severity, "%s", text(f, "text"));
+		if (strcmp(text(f, "severity"), severity) != 0)
+			continue;
+		line_in(colour, severity, "%s", text(f, "text"));
 		if (*text(f, "mend"))
 			check_print_line("", "-> %s", text(f, "mend"));
 	}
+}
+
+static void print_findings(const json_t *findings)
+{
+	print_findings_of(findings, "problem", TERMINAL_BAD);
+	print_findings_of(findings, "unknown", TERMINAL_BAD);
+	print_findings_of(findings, "advice", TERMINAL_WARN);
 }
 
 void check_print(const json_t *told)
