@@ -516,7 +516,7 @@ def test_on_a_spool_at_rest(world, mixed):
     queue("hold", mixed.ids["policy"], "--reason", "at rest")
     queue("release", mixed.ids["held"])
     queue("delete", mixed.ids["many"], "--yes")
-    queue("retry", mixed.ids["dead"])
+    queue("retry", mixed.ids["dead"], mixed.ids["held"])            # their destinations wait
     rule = queue.done("hold", "--rule", "--sender", "later@x.example")["rule"]
     assert queue.ids("--state", "hold") == mixed.named("policy")
     assert queue("summary") and queue("show", mixed.ids["dead"])
