@@ -3,8 +3,10 @@
 #include "relay/cmd_options.h"
 
 #include "relay/api_client.h"
+#include "relay/config.h"
 #include "relay/progress.h"
 #include "relay/query.h"
+#include "relay/relay.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +14,9 @@
 #define NAME "drain"
 #define TEXT_MAX 4096
 #define POLL_MS 500
+#define END_MS 40000                    /* for the relay's last moments */
+#define END_POLL_MS 50
+#define PROBLEMS_MAX 262144             /* octets */
 
 static const char help[] =
 	"usage: strictpost drain [--wait] [--undo] [--reason TEXT] [--json] [--config FILE]\n\n"
@@ -87,9 +92,29 @@ static int tell_end(const struct draining *d, const json_t *v)
 	return RELAY_EXIT_OK;
 }
 
-/* Until the relay answers no more, or does not drain; false: we were interrupted, and it goes on. */
-static bool follow(struct api_client *c, uint64_t most)
+/* It answers no more, but has the spool until it has ended. */
+static void wait_for_end(struct api_client *c, const char *config_path)
 {
+	struct sp_buf problems;
+	struct sp_fail why;
+	sp_buf_init(&problems, PROBLEMS_MAX);
+	struct config *config = config_load(config_path, &problems);
+	for (int i = 0; config && i < END_MS / END_POLL_MS; i++) {
+		struct queue_store *s = relay_open_store(config->state_dir, &why);
+		if (s)
+			queue_store_close(s);
+		if (s || strcmp(why.reason, "in-use") != 0)
+			break;
+		api_client_wait(c, END_POLL_MS);
+	}
+	config_unref(config);
+	sp_buf_clear(&problems);
+}
+
+/* Until the relay answers no more, or does not drain; false: we were interrupted, and it goes on. */
+static bool follow(const struct draining *d, struct api_client *c, uint64_t most)
+{
+	bool gone = false;
 	struct sp_buf why;
 	struct progress *p = progress_begin("draining");
 	sp_buf_init(&why, TEXT_MAX);
@@ -98,6 +123,7 @@ static bool follow(struct api_client *c, uint64_t most)
 	while (going && !progress_interrupted()) {
 		json_t *v = api_client_json(c, "GET", "/drain", &why);
 		uint64_t left = number(v, "left");
+		gone = v == NULL;
 		going = v && is_draining(v);
 		most = left > most ? left : most;
 		if (going) {
@@ -106,12 +132,14 @@ static bool follow(struct api_client *c, uint64_t most)
 		}
 		json_decref(v);
 	}
+	if (gone)
+		wait_for_end(c, d->config);
 	progress_end(p);
 	sp_buf_clear(&why);
 	return !going;
 }
 
-/* The relay's last moments: it answers no more, and has the spool still. */
+/* When the relay has ended, in its spool; else what it says itself. */
 static int look_again(const struct draining *d)
 {
 	int status;
@@ -157,7 +185,7 @@ static int drain(const struct draining *d)
 	json_t *v = ask(d, c, &why);
 	if (v == NULL)
 		fprintf(stderr, "strictpost " NAME ": %s\n", sp_buf_cstr(&why));
-	bool waits = v && d->wait && !d->undo, ended = waits && follow(c, number(v, "left"));
+	bool waits = v && d->wait && !d->undo, ended = waits && follow(d, c, number(v, "left"));
 	status = v == NULL ? RELAY_EXIT_FAILED : waits ? RELAY_EXIT_OK : tell_begun(d, v);
 	if (waits && !ended)
 		puts("it goes on; strictpost drain --undo takes it back");
