@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define MESSAGES_MAX 1000               /* of a page */
-#define CHANGE_MS    20                 /* no further message is changed after that: the page ends there */
+#define CHANGE_MS    8                  /* no further message is changed after that: the page ends there */
 #define JOB_OCTETS   ((size_t)8 << 20)  /* of bodies in one answer */
 
 struct names { const char **at; size_t count; };

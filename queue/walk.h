@@ -9,7 +9,7 @@
 #include "queue/list.h"
 #include "queue/marks.h"
 
-#define QUEUE_LOOK_MS 10
+#define QUEUE_LOOK_MS 4
 
 struct queue_walk {
 	const struct queue_filter *filter;
