@@ -39,10 +39,12 @@ class Control(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
     def ask(self, path, method="GET", body=None):
-        """The status, the fields, and the body: a value where it is JSON, else text."""
+        """The status, the fields, and the body: a value where it is JSON, octets where it is gzip, else text."""
         self.request(method, path, body)
         response = self.getresponse()
-        data = response.read().decode()
+        data = response.read()
+        if response.headers["Content-Type"] != "application/gzip":
+            data = data.decode()
         if data and response.headers["Content-Type"] == "application/json":
             data = json.loads(data)
         return response.status, response.headers, data
