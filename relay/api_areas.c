@@ -10,6 +10,7 @@ struct api *api_areas_new(const struct api_world *w)
 	api_evidence_add(a);
 	api_drain_add(a);
 	api_explain_add(a);
+	api_metrics_add(a);
 	api_report_add(a);
 	api_queue_add(a);
 	return a;

@@ -12,6 +12,7 @@ void api_policy_add(struct api *a);             /* api_policy.c */
 void api_evidence_add(struct api *a);           /* api_evidence.c */
 void api_drain_add(struct api *a);              /* api_drain.c */
 void api_explain_add(struct api *a);            /* api_explain.c */
+void api_metrics_add(struct api *a);            /* api_metrics.c */
 void api_report_add(struct api *a);             /* report_api.c */
 void api_queue_add(struct api *a);              /* api_queue.c */
 

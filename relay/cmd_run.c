@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/dns.h"
 #include "relay/admin.h"
+#include "relay/alarm.h"
 #include "relay/api_areas.h"
 #include "relay/holds.h"
 #include "relay/login.h"
@@ -41,6 +42,7 @@ struct run {
 	struct admin *admin;
 	struct reread *reread;
 	struct dnssec *dnssec;
+	struct alarm *alarm;
 	struct core_signal *term, *intr, *hup;
 	struct core_timer *watch;               /* for shards that have ended, while stopping */
 	bool stopping, scheduler_stopped, reporter_stopped;
@@ -85,6 +87,7 @@ static void close_loop(struct run *r)
 	admin_free(r->admin);
 	reread_free(r->reread);
 	dnssec_free(r->dnssec);
+	alarm_free(r->alarm);
 	api_free(r->api);
 	drain_free(r->relay.drain);
 	reporter_free(r->reporter);
@@ -98,7 +101,7 @@ static void on_watch(void *owner)
 	bool done = r->scheduler_stopped && r->reporter_stopped && atomic_load(&r->relay.running) == 0;
 	if (done)
 		admin_stop(r->admin);
-	if (!done || api_busy(r->api) || drain_busy(r->relay.drain)) {
+	if (!done || api_busy(r->api) || drain_busy(r->relay.drain) || alarm_busy(r->alarm)) {
 		core_timer_start(r->watch, 20);
 		return;
 	}
@@ -130,6 +133,7 @@ static void begin_stop(struct run *r)
 {
 	r->stopping = true;
 	atomic_store(&r->relay.stopping, true);
+	alarm_stop(r->alarm);
 	notify_manager("STOPPING=1");
 	stop(r, GRACE_MS);
 	scheduler_stop(r->relay.scheduler, on_scheduler_stopped, r);
@@ -198,6 +202,7 @@ static void put_in_force(struct run *r, struct config *c)
 	api_reload(r->api, c);
 	admin_reload(r->admin);
 	dnssec_reload(r->dnssec, c);
+	alarm_reload(r->alarm, c);
 	reread_config(r->reread, c);
 	log_warnings(c);
 }
@@ -385,6 +390,7 @@ static int serve(struct run *r)
 		r->reread = reread_start(r->loop, r->config, on_reread, r);
 		r->dnssec = dnssec_start(&r->relay, r->loop, r->config);
 		r->relay.drain = drain_new(&r->relay, r->loop, on_empty, r);
+		r->alarm = alarm_start(&r->relay, r->loop, r->config);
 		open_api(r);
 		reporter_begin(r->reporter);
 		log_ready(r);

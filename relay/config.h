@@ -169,6 +169,7 @@ struct config {
 		char *token;                    /* its first line, read with the configuration; NULL: none */
 		unsigned token_mode;            /* permission bits of the file then: 0600 */
 	} admin;
+	struct { int64_t oldest_ms, idle_ms; } alarm;           /* relay/alarm.h; oldest 0: none for a backlog */
 };
 
 /* Files that the configuration names (certificates, keys, users, passwords) are read with it. config_reread() makes the same configuration from the text as

@@ -195,6 +195,7 @@ void gauges_write(const struct relay *r, const struct config *c, const struct ga
 	if (g->rest_known) {
 		write_policies(&g->policies, out);
 		write_reports(&g->reports, out);
+		gauge(out, "strictpost_evidence_bytes", "What is kept of attempts in the spool; evidence.size bounds it.", (double)g->evidence);
 	}
 	write_worst(worst, out);
 	write_sessions(r, out);

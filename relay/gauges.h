@@ -15,6 +15,7 @@ struct gauges_stored {
 	struct queue_gauges queue;
 	struct sts_cache_counts policies;
 	struct rpt_outbox_counts reports;
+	uint64_t evidence;                      /* octets */
 };
 void gauges_write(const struct relay *r, const struct config *c, const struct gauges_stored *g, const struct worst *worst, struct sp_buf *out);
 

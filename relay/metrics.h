@@ -47,7 +47,7 @@ enum metrics_session { METRICS_NEW, METRICS_REUSED };
 
 #define METRICS_COUNTERS(X) /* id, name, label, second label, help */ \
 	X(ACCEPTED, "strictpost_messages_accepted_total", NOTHING, NOTHING, "Messages taken from clients: 250 was said, and they are on the disk.") \
-	X(REFUSED, "strictpost_messages_refused_total", CLASS, NOTHING, "Messages refused at MAIL, at DATA or at their end.") \
+	X(REFUSED, "strictpost_messages_refused_total", CLASS, NOTHING, "Messages refused at MAIL, at DATA or at their end, but for what breaks SMTP or its limits.") \
 	X(RECIPIENTS_ACCEPTED, "strictpost_recipients_accepted_total", NOTHING, NOTHING, "Recipients of the messages taken from clients.") \
 	X(RECIPIENTS_REFUSED, "strictpost_recipients_refused_total", CLASS, NOTHING, "Recipients refused at RCPT: the client may not relay.") \
 	X(RECIPIENTS, "strictpost_recipients_total", OUTCOME, NOTHING, "What became of recipients, notices and reports of ours included: delivered, bounced and expired end one; deferred counts each time that one was put off.") \

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define TEXT_MAX (1 << 20)
-#define KNOWN " hostname state_dir shards limits auth resolver tls sts delivery report evidence log admin listen routes source domains dkim"
+#define KNOWN " hostname state_dir shards limits auth resolver tls sts delivery report evidence log alarm admin listen routes source domains dkim"
 #define LISTEN " address unix_mode allow bare_lf tls tls_required certificate key tls_client_ca tickets auth xclient proxy"
 #define ADDRESS "takes 127.0.0.1:2525, [::1]:2525 or unix:/run/strictpost/submit.sock"
 #define HOST "hostname: relay.example.com\n"
