@@ -143,6 +143,8 @@ static void on_gauges(void *owner, const struct queue_gauges *g, const struct sp
 static void on_get(struct api_request *q)
 {
 	struct scrape *m = q->self;
+	if (!api_read(q, NULL, 0))
+		return;
 	if (!m->asking && core_clock_mono_ms() < m->good_until_ms) {
 		answer(m, q);
 		return;
