@@ -41,8 +41,8 @@ static enum core_db_status run_step(struct core_db *db, struct queue_op *op)
 
 static void step_done(struct queue_op *op, const struct sp_fail *why)
 {
+	answered(why);                          /* which is in `op` */
 	free(sp_container_of(op, struct step, op));
-	answered(why);
 }
 
 static void step(enum core_db_status (*run)(struct core_db *db))
