@@ -171,7 +171,7 @@ static bool find(struct api_client *c, bool alone, struct sp_buf *why)
 	struct control_answer a = { 0 };
 	struct sp_buf no_relay;
 	sp_buf_init(&no_relay, WHY_MAX);
-	bool found = control_ask(c->config_path, c->config->admin.socket, "GET", "/livez", &a, &no_relay);
+	bool found = control_ask(c->config_path, c->config->admin.socket, "GET", "/livez", NULL, &a, &no_relay);
 	if (!found && a.nobody && alone) {
 		c->local = try_local(c, sp_buf_cstr(&no_relay), why);
 		found = c->local != NULL;
@@ -216,7 +216,7 @@ bool api_client_ask(struct api_client *c, const char *method, const char *target
 {
 	if (c->local)
 		ask_local(c->local, method, target, out);
-	else if (!control_ask(c->config_path, c->config->admin.socket, method, target, out, why))
+	else if (!control_ask(c->config_path, c->config->admin.socket, method, target, NULL, out, why))
 		return false;
 	if (out->status == 200)
 		return true;

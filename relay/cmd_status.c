@@ -12,6 +12,7 @@
 
 #define PROBLEMS_MAX 262144             /* octets */
 #define WHY_MAX 4096
+#define HEALTH_S 4                      /* of silence are not healthy; runtimes that wait for 5 s are to see the reason */
 #define SCREEN_MAX 262144               /* octets of a screen */
 
 static const char status_help[] =
@@ -21,17 +22,17 @@ static const char status_help[] =
 
 static const char healthcheck_help[] =
 	"usage: strictpost healthcheck [--config FILE]\n\n"
-	"Is the relay there, does it take mail, does it deliver? Prints the reason when not. For containers: HEALTHCHECK CMD strictpost\n"
-	"healthcheck. Exit 0 healthy, 1 not.\n";
+	"Is the relay there, does it take mail, does it deliver? Prints the reason when not, within 5 s. For containers: HEALTHCHECK CMD\n"
+	"strictpost healthcheck. Exit 0 healthy, 1 not.\n";
 
 /* The running relay's answer to GET `path`. False after `why` was filled, or, with a configuration that does not hold, what is wrong printed. */
-static bool ask(const char *config_path, const char *path, struct control_answer *out, struct sp_buf *why)
+static bool ask(const char *config_path, const char *path, const struct control_patience *patience, struct control_answer *out, struct sp_buf *why)
 {
 	struct sp_buf problems;
 	sp_buf_init(&problems, PROBLEMS_MAX);
 	sp_buf_init(&out->body, 0);
 	struct config *c = config_load(config_path, &problems);
-	bool good = c && control_ask(config_path, c->admin.socket, "GET", path, out, why);
+	bool good = c && control_ask(config_path, c->admin.socket, "GET", path, patience, out, why);
 	if (c == NULL)
 		fputs(sp_buf_cstr(&problems), stderr);
 	config_unref(c);
@@ -56,7 +57,7 @@ static void add_worst(const char *config_path, struct sp_buf *out)
 	struct control_answer a;
 	struct sp_buf why;
 	sp_buf_init(&why, WHY_MAX);
-	bool asked = ask(config_path, "/destinations?top=5", &a, &why);
+	bool asked = ask(config_path, "/destinations?top=5", NULL, &a, &why);
 	json_t *v = asked && a.status == 200 ? load(&a, &why) : NULL;
 	status_screen_worst(json_object_get(v, "destinations"), terminal_width(stdout), out);
 	json_decref(v);
@@ -97,7 +98,7 @@ static int status(const char *config_path, bool json)
 	struct sp_buf why;
 	sp_buf_init(&why, WHY_MAX);
 	int result = RELAY_EXIT_FAILED;
-	if (ask(config_path, "/status", &a, &why))
+	if (ask(config_path, "/status", NULL, &a, &why))
 		result = show(config_path, &a, json, &why);
 	else if (why.len == 0)
 		result = RELAY_EXIT_CONFIG;
@@ -115,7 +116,8 @@ static int healthcheck(const char *config_path, bool json SP_UNUSED)
 	struct control_answer a;
 	struct sp_buf why;
 	sp_buf_init(&why, WHY_MAX);
-	bool answered = ask(config_path, "/readyz", &a, &why);
+	static const struct control_patience patience = { .silence_s = HEALTH_S, .watch = -1 };
+	bool answered = ask(config_path, "/readyz", &patience, &a, &why);
 	bool healthy = answered && a.status == 200;
 	if (answered && !healthy)
 		control_error(&a, &why);

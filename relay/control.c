@@ -2,17 +2,19 @@
 #include "relay/control.h"
 
 #include "core/addr.h"
+#include "core/clock.h"
 #include "core/httpresp.h"
 
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <unistd.h>
 
-#define PATIENCE_S 15
+#define SILENCE_S 15
+#define CROWDED_MS 50                   /* between two tries where others wait to be let in */
 #define HEAD_MAX 16384
 #define BODY_MAX (64 << 20)
 
@@ -49,7 +51,7 @@ static void explain_permission(const char *path, struct sp_buf *why)
 		              (long)st.st_uid, user_name(st.st_uid, text));
 }
 
-static void explain(const char *config, const char *path, int error, struct sp_buf *why)
+static void explain(const char *config, const char *path, unsigned silence_s, int error, struct sp_buf *why)
 {
 	switch (error) {
 	case ENOENT:
@@ -65,7 +67,9 @@ static void explain(const char *config, const char *path, int error, struct sp_b
 		explain_permission(path, why);
 		break;
 	case EAGAIN:
-		sp_buf_printf(why, "the relay at %s does not answer within %d s: it hangs, or its disk does; its log may tell more", path, PATIENCE_S);
+		sp_buf_printf(why, "the relay at %s does not answer within %u s: it hangs, or its disk does; its log may tell more", path, silence_s);
+		break;
+	case ECANCELED:
 		break;
 	default:
 		sp_buf_printf(why, "the control socket %s: %s", path, strerror(error));
@@ -74,23 +78,54 @@ static void explain(const char *config, const char *path, int error, struct sp_b
 
 /* ---- asking ---- */
 
+/* Until `fd` is ready for `events` (0: never, it is the time that counts). False with errno: EAGAIN when the time is over, ECANCELED when whoever asks leaves. */
+static bool wait_ready(int fd, short events, uint64_t wait_ms, const struct control_patience *patience)
+{
+	uint64_t until_ms = core_clock_mono_ms() + wait_ms;
+	for (;;) {
+		struct pollfd fds[] = { { .fd = fd, .events = events }, { .fd = patience->stay ? patience->watch : -1, .events = POLLIN } };
+		uint64_t now_ms = core_clock_mono_ms();
+		bool over = now_ms >= until_ms;         /* looked at before: we may have been stopped for hours, and the answer is there */
+		int ready = poll(fds, SP_COUNT(fds), over ? 0 : (int)(until_ms - now_ms));
+		if (ready < 0 && errno != EINTR)
+			return false;
+		if (patience->stay && (ready < 0 || fds[1].revents) && !patience->stay(patience->owner)) {
+			errno = ECANCELED;
+			return false;
+		}
+		if (ready > 0 && fds[0].revents)
+			return true;
+		if (over) {
+			errno = EAGAIN;
+			return false;
+		}
+	}
+}
+
+static bool connect_socket(int fd, const struct sockaddr_un *at, const struct control_patience *patience)
+{
+	uint64_t until_ms = core_clock_mono_ms() + patience->silence_s * 1000ull;
+	while (connect(fd, (const struct sockaddr *)at, sizeof(*at)) != 0) {
+		if (errno != EAGAIN || core_clock_mono_ms() >= until_ms)
+			return false;
+		if (!wait_ready(-1, 0, CROWDED_MS, patience) && errno != EAGAIN)
+			return false;
+	}
+	return true;
+}
+
 /* The socket, or -1 with errno. */
-static int connect_to(const char *path)
+static int connect_to(const char *path, const struct control_patience *patience)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = PATIENCE_S };
 	size_t len = strlen(path);
 	if (len >= sizeof(at.sun_path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
 	memcpy(at.sun_path, path, len + 1);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect_socket(fd, &at, patience))
 		return fd;
 	int error = errno;
 	close(fd);
@@ -98,7 +133,7 @@ static int connect_to(const char *path)
 	return -1;
 }
 
-static bool send_request(int fd, const char *method, const char *path)
+static bool send_request(int fd, const char *method, const char *path, const struct control_patience *patience)
 {
 	struct sp_buf b;
 	sp_buf_init(&b, HEAD_MAX);
@@ -107,11 +142,10 @@ static bool send_request(int fd, const char *method, const char *path)
 	size_t sent = 0;
 	while (sent < b.len) {
 		ssize_t n = send(fd, b.p + sent, b.len - sent, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+		if (n >= 0)
+			sent += (size_t)n;
+		else if (errno != EAGAIN || !wait_ready(fd, POLLOUT, patience->silence_s * 1000ull, patience))
 			break;
-		sent += (size_t)n;
 	}
 	bool all = sent == b.len;
 	sp_buf_clear(&b);
@@ -119,13 +153,15 @@ static bool send_request(int fd, const char *method, const char *path)
 }
 
 /* False with errno, or with errno 0 when what came is no answer. */
-static bool read_answer(int fd, struct core_httpresp *r)
+static bool read_answer(int fd, struct core_httpresp *r, const struct control_patience *patience)
 {
 	char octets[16384];
 	enum core_httpresp_state state = CORE_HTTPRESP_MORE;
 	while (state == CORE_HTTPRESP_MORE) {
+		if (!wait_ready(fd, POLLIN, patience->silence_s * 1000ull, patience))
+			return false;
 		ssize_t n = recv(fd, octets, sizeof(octets), 0);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EAGAIN)
 			continue;
 		if (n < 0)
 			return false;
@@ -135,27 +171,30 @@ static bool read_answer(int fd, struct core_httpresp *r)
 	return state == CORE_HTTPRESP_DONE;
 }
 
-bool control_ask(const char *config, const char *socket, const char *method, const char *path, struct control_answer *out, struct sp_buf *why)
+bool control_ask(const char *config, const char *socket, const char *method, const char *path, const struct control_patience *patience,
+                 struct control_answer *out, struct sp_buf *why)
 {
+	static const struct control_patience usual = { .silence_s = SILENCE_S, .watch = -1 };
+	const struct control_patience *p = patience ? patience : &usual;
 	sp_buf_init(&out->body, BODY_MAX);
 	out->nobody = *socket == '\0';
 	if (out->nobody) {
 		sp_buf_printf(why, "admin.socket is empty in %s: this relay has no control socket", config);
 		return false;
 	}
-	int fd = connect_to(socket);
+	int fd = connect_to(socket, p);
 	if (fd < 0) {
 		out->nobody = errno == ENOENT || errno == ENOTDIR || errno == ECONNREFUSED;
-		explain(config, socket, errno, why);
+		explain(config, socket, p->silence_s, errno, why);
 		return false;
 	}
 	struct core_httpresp *r = core_httpresp_new(HEAD_MAX, BODY_MAX);
-	bool good = send_request(fd, method, path) && read_answer(fd, r);
+	bool good = send_request(fd, method, path, p) && read_answer(fd, r, p);
 	if (good) {
 		out->status = core_httpresp_status(r);
 		sp_buf_add(&out->body, core_httpresp_body(r));
 	} else if (errno != 0) {
-		explain(config, socket, errno, why);
+		explain(config, socket, p->silence_s, errno, why);
 	} else {
 		sp_buf_printf(why, "the answer at %s is not what a relay says: %s", socket, core_httpresp_fail(r)->text);
 	}
