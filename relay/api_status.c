@@ -135,6 +135,7 @@ static json_t *status_value(const struct api_request *q)
 	                      "pid", (int)getpid(), "started", api_time(s->started_s),
 	                      "uptime_s", number((core_clock_mono_ms() - s->started_ms) / 1000), "ready", (int)(reason == NULL),
 	                      "reason", reason, "shards", (int)r->shard_count, "listen", list_listeners(c));
+	json_object_set_new(v, "draining", json_boolean(atomic_load(&r->draining)));
 	json_object_set_new(v, "connections", number(atomic_load(&r->connections)));
 	json_object_set_new(v, "outbound", outbound_value(r));
 	json_object_set_new(v, "accepted", number(metrics_sum(r->metrics, METRIC_ACCEPTED, 0)));

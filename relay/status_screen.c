@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define WORST_NAME 34                   /* columns of a destination's name */
+#define WORST_NAME_MIN 14               /* of "most waits for" */
 
 int64_t status_number(const json_t *v, const char *name)
 {
@@ -180,23 +181,29 @@ void status_screen_overrides(const json_t *v, struct sp_buf *out)
 
 /* ---- the worst ---- */
 
+/* Behind the name: the count and the age. */
+#define WORST_NUMBERS 26
+
 void status_screen_worst(const json_t *destinations, unsigned width, struct sp_buf *out)
 {
 	size_t i;
 	const json_t *d;
 	if (json_array_size(destinations) == 0)
 		return;
+	size_t name = width ? sp_min(sp_max(width, WORST_NAME_MIN + WORST_NUMBERS) - WORST_NUMBERS, WORST_NAME) : WORST_NAME, used = name + WORST_NUMBERS;
+	bool whys = width == 0 || width > used + 10;
 	coloured(out, TERMINAL_BOLD, "most waits for");
-	sp_buf_printf(out, "%*s recipients  oldest        why\n", WORST_NAME - 14, "");
+	sp_buf_printf(out, "%*s recipients  oldest%s\n", (int)(name - WORST_NAME_MIN), "", whys ? "        why" : "");
 	json_array_foreach(destinations, i, d) {
-		size_t at = terminal_fit(out, sp_str_of(status_text(d, "destination")), WORST_NAME), before = out->len;
-		sp_buf_printf(out, "%*s %10" PRId64 "  ", (int)(WORST_NAME - at), "", status_number(d, "recipients"));
+		size_t at = terminal_fit(out, sp_str_of(status_text(d, "destination")), name), before = out->len;
+		sp_buf_printf(out, "%*s %10" PRId64 "  ", (int)(name - at), "", status_number(d, "recipients"));
 		add_age(out, d, "oldest");
-		size_t used = WORST_NAME + 14 + 12;
 		size_t columns = at + (out->len - before);
-		sp_buf_printf(out, "%*s  ", columns < used ? (int)(used - columns) : 0, "");
 		const char *why = json_string_value(json_object_get(d, "delay_reason"));
-		terminal_fit(out, sp_str_of(why ? why : "-"), width > used + 10 ? width - used - 3 : 0);
+		if (whys) {
+			sp_buf_printf(out, "%*s  ", columns < used ? (int)(used - columns) : 0, "");
+			terminal_fit(out, sp_str_of(why ? why : "-"), width ? width - used - 3 : 0);
+		}
 		sp_buf_addc(out, '\n');
 	}
 }

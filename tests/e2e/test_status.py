@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import time
 
 import pytest
 
@@ -53,6 +55,15 @@ def test_each_number(relay, mixed):
     assert got["disk"]["free"] <= got["disk"]["total"] and 0 < got["disk"]["needed"] <= 64 << 20
     assert got["disk"]["database"] == os.path.getsize(f"{relay.config['state_dir']}/spool.db")
     assert got["policies"].keys() == {"enforce", "testing", "none", "expired", "failing", "lapsing", "never_fetched", "first_lapse"}
+
+
+def test_draining_is_told(relay, mixed):
+    assert status(relay)["draining"] is False
+    assert relay.command("drain").returncode == 0
+    got = status(relay)
+    assert got["draining"] is True and got["ready"] is False
+    assert relay.command("drain", "--undo").returncode == 0
+    assert status(relay)["draining"] is False
 
 
 def test_policies_are_counted(world, make_relay):
@@ -136,3 +147,90 @@ def test_top_restores_the_terminal_when_it_is_interrupted(relay):
         terminal.type("C-c")
         assert terminal.wait() == 0
         assert "ready" not in terminal.wait_for("before", "after")
+
+
+def rows_of(text, *domains):
+    return [line.split()[0] for line in text.splitlines() if line.startswith(tuple(domain.name for domain in domains))]
+
+
+def test_top_orders_what_waits_most(relay, mixed):
+    proved, clear, refused, silent = mixed
+    with top(relay) as terminal:
+        terminal.wait_for(refused.name, silent.name)
+        assert rows_of(terminal.text(), refused, silent) == [refused.name, silent.name]
+        for key, order in (("n", sorted((refused.name, silent.name))), ("o", [refused.name, silent.name]), ("r", [refused.name, silent.name])):
+            terminal.type(key)
+            wait_until(lambda: rows_of(terminal.text(), refused, silent) == order, 10, f"{key}: {order}")
+        terminal.type("q")
+        assert terminal.wait() == 0
+
+
+def test_top_leaves_at_once_while_the_relay_is_silent(relay):
+    """A relay that hangs held the key for 15 s, and Ctrl-C for ever."""
+    for key in ("q", "C-c"):
+        with top(relay) as terminal:
+            terminal.wait_for("ready      yes")
+            os.kill(relay.process.pid, signal.SIGSTOP)
+            try:
+                time.sleep(1)                                       # it has asked, and waits
+                began = time.monotonic()
+                terminal.type(key)
+                assert terminal.wait() == 0
+                assert time.monotonic() - began < 2
+            finally:
+                os.kill(relay.process.pid, signal.SIGCONT)
+
+
+def test_top_tells_of_a_relay_that_is_silent(relay):
+    with top(relay) as terminal:
+        terminal.wait_for("ready      yes")
+        os.kill(relay.process.pid, signal.SIGSTOP)
+        try:
+            terminal.wait_for("no answer", "does not answer within 5 s")
+        finally:
+            os.kill(relay.process.pid, signal.SIGCONT)
+        terminal.wait_for("ready      yes")
+        terminal.type("q")
+        assert terminal.wait() == 0
+
+
+def test_top_gives_the_screen_back_while_it_is_stopped(relay):
+    """Ctrl-Z left the shell without a cursor, on the other screen, with a terminal that did not echo."""
+    with Terminal(["bash", "--norc", "--noprofile", "-i"], 120, 40, env=relay.environment()) as terminal:
+        terminal.type("PS1=SHELL:", "Enter")
+        terminal.wait_for("SHELL:")
+        terminal.type(f"{relay.binary} top --interval 300ms --config {relay.config_file}", "Enter")
+        terminal.wait_for("ready      yes")
+        for _ in range(2):
+            terminal.type("C-z")
+            terminal.wait_for("Stopped")
+            assert "ready" not in terminal.text()
+            terminal.type("stty -a | grep -o -E -e '-?(icanon|echo)\\b' | tr '\\n' ' '", "Enter")
+            terminal.wait_for("icanon echo")
+            assert "-icanon" not in terminal.text()
+            terminal.type("clear; fg", "Enter")
+            terminal.wait_for("ready      yes", "a second")
+        terminal.type("q")
+        terminal.wait_for("SHELL:")
+        terminal.type("exit", "Enter")
+        assert terminal.wait() == 0
+
+
+def test_healthcheck_of_a_relay_that_is_silent(relay):
+    """A container's runtime gives up after its timeout, and then nobody knows why: the reason comes within 5 s."""
+    os.kill(relay.process.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        done = relay.command("healthcheck")
+        assert done.returncode == 1 and "does not answer within 4 s" in done.stdout and time.monotonic() - began < 6
+    finally:
+        os.kill(relay.process.pid, signal.SIGCONT)
+    assert relay.command("healthcheck").stdout == "healthy\n"
+
+
+def test_status_on_a_narrow_terminal(relay, mixed):
+    refused = mixed[2]
+    with Terminal([relay.binary, "status", "--config", relay.config_file], 50, 60, env=relay.environment()) as terminal:
+        assert terminal.wait() == 0
+        row = next(line for line in terminal.lines() if line.startswith(refused.name[:15]))
+        assert row.split()[1] == "3" and len(row) <= 50
