@@ -69,8 +69,8 @@ struct queue_gauges {
 	uint64_t messages, recipients, waiting_destinations;    /* as queue_counts */
 	uint64_t held, quarantined;                             /* recipients, each up to QUEUE_COUNTED_MAX */
 	int64_t oldest_ms;                                      /* arrival of the first message, held ones too; 0: empty */
-	int64_t oldest_waiting_ms;                              /* of the first that is not held or quarantined: what an alarm looks at; 0: none. Behind QUEUE_LOOKS that are, it
-	                                                         * is that of the next, kept or not */
+	int64_t oldest_waiting_ms;                              /* since when the first waits that is not held, by its sender neither, or quarantined: what an alarm looks at;
+	                                                         * 0: none. Behind QUEUE_LOOKS that are, it is that of the next, kept or not */
 };
 void queue_gauges(struct queue_store *s, struct core_mailbox *reply_to,
                   void (*done)(void *owner, const struct queue_gauges *g, const struct sp_fail *why), void *owner);

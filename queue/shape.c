@@ -174,10 +174,9 @@ static enum core_db_status count_marked(struct core_db *db, enum queue_mark mark
 	return status == CORE_DB_ROW ? CORE_DB_OK : status;
 }
 
-static enum core_db_status read_arrived(struct core_db *db, int64_t id, int64_t *arrived_ms)
+static enum core_db_status read_oldest(struct core_db *db, int64_t *arrived_ms)
 {
-	struct core_stmt *s = core_db_stmt(db, "SELECT arrived FROM message WHERE id >= ? ORDER BY id LIMIT 1");
-	core_stmt_int(s, 1, id);
+	struct core_stmt *s = core_db_stmt(db, "SELECT arrived FROM message ORDER BY id LIMIT 1");
 	enum core_db_status status = core_stmt_step(s);
 	if (status == CORE_DB_ROW)
 		*arrived_ms = core_stmt_col_int(s, 0);
@@ -185,17 +184,19 @@ static enum core_db_status read_arrived(struct core_db *db, int64_t id, int64_t 
 	return status == CORE_DB_ROW || status == CORE_DB_CORRUPT ? CORE_DB_OK : status;
 }
 
-/* The first recipient that is not kept, in the order of ids, which is that of coming. Behind QUEUE_LOOKS that are kept, the one there stands for it: it is no younger. */
-static enum core_db_status find_waiting(struct core_db *db, int64_t *message)
+/* Since when the first recipient that is not kept waits, in the order of ids, which is that of coming: what its sender holds (RFC 4865) is not late, and begins to
+ * wait when it is released. Behind QUEUE_LOOKS that are kept, the one there stands for it: it is no younger. */
+static enum core_db_status find_waiting(struct core_db *db, int64_t now_ms, int64_t *since_ms)
 {
-	struct core_stmt *s = core_db_stmt(db, "SELECT message, mark FROM recipient ORDER BY id");
+	struct core_stmt *s = core_db_stmt(db, "SELECT recipient.mark, message.arrived, coalesce(message.hold_until, 0) FROM recipient"
+	                                       " JOIN message ON message.id = recipient.message ORDER BY recipient.id");
 	enum core_db_status status;
-	*message = 0;
 	for (size_t looks = 0; (status = core_stmt_step(s)) == CORE_DB_ROW; looks++) {
-		int64_t mark = core_stmt_col_int(s, 1);
-		if ((mark == QUEUE_MARK_HELD || mark == QUEUE_MARK_QUARANTINED) && looks < QUEUE_LOOKS)
+		int64_t mark = core_stmt_col_int(s, 0), arrived_ms = core_stmt_col_int(s, 1), hold_until_ms = core_stmt_col_int(s, 2);
+		bool kept = mark == QUEUE_MARK_HELD || mark == QUEUE_MARK_QUARANTINED || hold_until_ms > now_ms;
+		if (kept && looks < QUEUE_LOOKS)
 			continue;
-		*message = core_stmt_col_int(s, 0);
+		*since_ms = kept || arrived_ms > hold_until_ms ? arrived_ms : hold_until_ms;
 		break;
 	}
 	core_stmt_reset(s);
@@ -206,7 +207,6 @@ static enum core_db_status run_gauges(struct core_db *db, struct queue_op *op)
 {
 	struct queue_gauges *g = &sp_container_of(op, struct gauges_op, op)->gauges;
 	struct queue_counts counts = { 0 };
-	int64_t waiting = 0;
 	*g = (struct queue_gauges){ 0 };
 	enum core_db_status status = queue_counts_read(db, &counts);
 	g->messages = counts.messages;
@@ -217,10 +217,8 @@ static enum core_db_status run_gauges(struct core_db *db, struct queue_op *op)
 	if (status == CORE_DB_OK)
 		status = count_marked(db, QUEUE_MARK_QUARANTINED, &g->quarantined);
 	if (status == CORE_DB_OK)
-		status = read_arrived(db, 0, &g->oldest_ms);
-	if (status == CORE_DB_OK)
-		status = find_waiting(db, &waiting);
-	return status == CORE_DB_OK && waiting > 0 ? read_arrived(db, waiting, &g->oldest_waiting_ms) : status;
+		status = read_oldest(db, &g->oldest_ms);
+	return status == CORE_DB_OK ? find_waiting(db, core_clock_wall_ms(), &g->oldest_waiting_ms) : status;
 }
 
 static void on_gauges(struct queue_op *op, const struct sp_fail *why)

@@ -36,7 +36,7 @@ static void write_queue(const struct queue_gauges *q, struct sp_buf *out)
 	gauge(out, "strictpost_queue_quarantined_recipients", "Recipients that cannot be read, or whose message was in hand in three crashes.", (double)q->quarantined);
 	gauge(out, "strictpost_queue_waiting_destinations", "Destinations that wait for their next attempt.", (double)q->waiting_destinations);
 	gauge(out, "strictpost_queue_oldest_seconds", "Age of the oldest message in the spool, held ones too; 0: it is empty.", age_s(q->oldest_ms));
-	gauge(out, "strictpost_queue_oldest_waiting_seconds", "Age of the oldest message that is not held or quarantined; 0: there is none.", age_s(q->oldest_waiting_ms));
+	gauge(out, "strictpost_queue_oldest_waiting_seconds", "How long the oldest message waits that is not held, by its sender neither, or quarantined; 0: there is none.", age_s(q->oldest_waiting_ms));
 }
 
 static void write_worst(const struct worst *w, struct sp_buf *out)
