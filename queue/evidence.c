@@ -5,6 +5,7 @@
 #include "queue/evidence.h"
 
 #include "core/crypt.h"
+#include "core/log.h"
 
 #define ROW_OCTETS 96                   /* of a row and its entries in indices, besides what is in it */
 
@@ -57,22 +58,21 @@ static void bind_id(struct core_stmt *s, int n, uint64_t id)
 		core_stmt_null(s, n);
 }
 
-static void hash_of(struct sp_str pem, char out[CORE_SHA256_SIZE])
+void queue_evidence_hash(struct sp_str chain, char out[QUEUE_EVIDENCE_HASH])
 {
+	_Static_assert(QUEUE_EVIDENCE_HASH == CORE_SHA256_SIZE, "it is SHA-256");
 	struct core_sha256 *h = core_sha256_new();
-	core_sha256_add(h, pem);
+	core_sha256_add(h, chain);
 	core_sha256_finish(h, (uint8_t *)out);
 }
 
-/* The chain's id in *id; it is added, with `mine`, where nobody showed it before. */
-static enum core_db_status need_chain(struct core_db *db, struct sp_str pem, uint64_t mine, uint64_t *id)
+/* The chain's id in *id; it is added, with the session's, where nobody showed it before. */
+static enum core_db_status need_chain(struct core_db *db, const struct queue_evidence_session *e, uint64_t *id)
 {
-	char hash[CORE_SHA256_SIZE];
-	hash_of(pem, hash);
 	struct core_stmt *s = core_db_stmt(db, "SELECT id FROM evidence_chain WHERE hash = ?1");
-	core_stmt_blob(s, 1, sp_str_make(hash, sizeof(hash)));
+	core_stmt_blob(s, 1, e->chain_hash);
 	enum core_db_status status = core_stmt_step(s);
-	*id = mine;
+	*id = e->id;
 	if (status == CORE_DB_ROW) {
 		*id = (uint64_t)core_stmt_col_int(s, 0);
 		core_stmt_reset(s);
@@ -81,16 +81,28 @@ static enum core_db_status need_chain(struct core_db *db, struct sp_str pem, uin
 	if (status != CORE_DB_OK)
 		return status;
 	s = core_db_stmt(db, "INSERT INTO evidence_chain (octets, id, hash, pem) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING");
-	core_stmt_int(s, 2, (int64_t)mine);
-	core_stmt_blob(s, 3, sp_str_make(hash, sizeof(hash)));
-	core_stmt_text(s, 4, pem);
-	return insert(db, s, pem.len + sizeof(hash));
+	core_stmt_int(s, 2, (int64_t)e->id);
+	core_stmt_blob(s, 3, e->chain_hash);
+	core_stmt_text(s, 4, e->chain);
+	return insert(db, s, e->chain.len + e->chain_hash.len);
 }
 
-enum core_db_status queue_evidence_add_session(struct core_db *db, const struct queue_evidence_session *e)
+/* Evidence must not keep a result, or a message, from being written: where its own tables are at fault it is lost, and the transaction goes on. What concerns the
+ * whole store is told. */
+static enum core_db_status or_lost(struct core_db *db, enum core_db_status status)
+{
+	struct sp_fail why;
+	if (status != CORE_DB_CONSTRAINT && status != CORE_DB_CORRUPT && status != CORE_DB_ERROR)
+		return status;
+	core_db_fail(db, status, &why);
+	sp_log_text(SP_LOG_WARNING, NULL, "evidence", "not kept: %s", why.text);
+	return CORE_DB_OK;
+}
+
+static enum core_db_status add_session(struct core_db *db, const struct queue_evidence_session *e)
 {
 	uint64_t chain = 0;
-	enum core_db_status status = e->chain.len > 0 ? need_chain(db, e->chain, e->id, &chain) : CORE_DB_OK;
+	enum core_db_status status = e->chain.len > 0 ? need_chain(db, e, &chain) : CORE_DB_OK;
 	if (status != CORE_DB_OK)
 		return status;
 	struct core_stmt *s = core_db_stmt(db, "INSERT INTO evidence_session (octets, id, at, chain, destination, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
@@ -103,6 +115,11 @@ enum core_db_status queue_evidence_add_session(struct core_db *db, const struct 
 	return insert(db, s, strlen(e->destination) * 2 + e->data.len);
 }
 
+enum core_db_status queue_evidence_add_session(struct core_db *db, const struct queue_evidence_session *e)
+{
+	return or_lost(db, add_session(db, e));
+}
+
 enum core_db_status queue_evidence_add_event(struct core_db *db, const struct queue_evidence_event *e)
 {
 	struct core_stmt *s = core_db_stmt(db, "INSERT INTO evidence_event (octets, id, at, message, session, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
@@ -112,7 +129,7 @@ enum core_db_status queue_evidence_add_event(struct core_db *db, const struct qu
 	core_stmt_int(s, 4, (int64_t)e->message);
 	bind_id(s, 5, e->session);
 	core_stmt_text(s, 6, e->data);
-	return insert(db, s, e->data.len);
+	return or_lost(db, insert(db, s, e->data.len));
 }
 
 /* ---- what goes ---- */
@@ -177,25 +194,64 @@ static enum core_db_status read_size(struct core_db *db, int64_t *out)
 	return CORE_DB_OK;
 }
 
+struct sweep {
+	int64_t now_ms, before_ms;              /* what is from before this goes, */
+	int64_t upto;                           /* and what has an id up to this; 0: none */
+	bool looked;                            /* for that, once */
+};
+
+static enum core_db_status read_next(struct core_stmt *s, int64_t after, int64_t *id, int64_t *at_ms)
+{
+	core_stmt_int(s, 1, after);
+	enum core_db_status status = core_stmt_step(s);
+	*id = 0;
+	if (status != CORE_DB_ROW)
+		return status;
+	*id = core_stmt_col_int(s, 0);
+	*at_ms = core_stmt_col_int(s, 1);
+	core_stmt_reset(s);
+	return CORE_DB_OK;
+}
+
+/* The oldest is from the future: a clock that was ahead wrote it. It is as old as any row behind it (ids ascend whatever the clock does), so such a row is looked
+ * for, in steps that double: few look-ups, and one that is behind as many rows as there are from the future is found. */
+static enum core_db_status look_behind(struct core_db *db, struct sweep *w, int64_t oldest, bool events)
+{
+	enum core_db_status status = CORE_DB_OK;
+	int64_t id = oldest, at_ms = 0;
+	w->looked = true;
+	for (int64_t step = 1; id && status == CORE_DB_OK && step < INT64_MAX / 4 && oldest < INT64_MAX - step; step *= 2) {
+		struct core_stmt *s = events ? core_db_stmt(db, "SELECT id, at FROM evidence_event WHERE id > ?1 ORDER BY id LIMIT 1") :
+		                               core_db_stmt(db, "SELECT id, at FROM evidence_session WHERE id > ?1 ORDER BY id LIMIT 1");
+		status = read_next(s, oldest + step - 1, &id, &at_ms);
+		if (id && at_ms < w->before_ms)
+			w->upto = sp_max(w->upto, id);
+	}
+	return status;
+}
+
 /* The oldest row of both tables, where it is to go. *freed 0: it may stay, and so may all the others. */
-static enum core_db_status drop_oldest(struct core_db *db, int64_t before_ms, bool too_much, int64_t *freed)
+static enum core_db_status drop_oldest(struct core_db *db, struct sweep *w, bool too_much, int64_t *freed)
 {
 	struct oldest event = { .id = INT64_MAX }, session = event;
 	enum core_db_status status = find_oldest(db, &event, &session);
 	const struct oldest *o = event.id < session.id ? &event : &session;
 	*freed = 0;
-	if (status != CORE_DB_OK || o->id == INT64_MAX || (o->at_ms >= before_ms && !too_much))
+	if (status == CORE_DB_OK && o->id != INT64_MAX && o->at_ms > w->now_ms && !w->looked)
+		status = look_behind(db, w, o->id, o == &event);
+	if (status != CORE_DB_OK || o->id == INT64_MAX || (o->at_ms >= w->before_ms && o->id > w->upto && !too_much))
 		return status;
 	*freed = o->octets;
 	return o == &event ? delete_by_id(core_db_stmt(db, "DELETE FROM evidence_event WHERE id = ?1"), o->id) : drop_session(db, o, freed);
 }
 
-enum core_db_status queue_evidence_sweep(struct core_db *db, int64_t before_ms, uint64_t octets_max, size_t *budget)
+enum core_db_status queue_evidence_sweep(struct core_db *db, int64_t now_ms, int64_t keep_ms, uint64_t octets_max, size_t *budget)
 {
 	int64_t size, freed = 0, all = 0;
+	struct sweep w = { .now_ms = now_ms, .before_ms = keep_ms > 0 ? now_ms - keep_ms : INT64_MAX };
 	enum core_db_status status = read_size(db, &size);
 	while (status == CORE_DB_OK && *budget > 0) {
-		status = drop_oldest(db, before_ms, size - all > 0 && (uint64_t)(size - all) > octets_max, &freed);
+		status = drop_oldest(db, &w, size - all > 0 && (uint64_t)(size - all) > octets_max, &freed);
 		if (freed == 0)
 			break;
 		all += freed;

@@ -22,7 +22,10 @@ struct queue_evidence_session {
 	const char *destination;
 	struct sp_str data;
 	struct sp_str chain;            /* PEM, leaf first; empty: none was shown */
+	struct sp_str chain_hash;       /* of `chain`, by queue_evidence_hash(): not made on the store's thread, where all mail waits; empty where that is */
 };
+#define QUEUE_EVIDENCE_HASH 32
+void queue_evidence_hash(struct sp_str chain, char out[QUEUE_EVIDENCE_HASH]);   /* any thread */
 struct queue_evidence_event {
 	uint64_t id;
 	int64_t at_ms;
@@ -31,9 +34,9 @@ struct queue_evidence_event {
 };
 SP_NODISCARD enum core_db_status queue_evidence_add_session(struct core_db *db, const struct queue_evidence_session *s);
 SP_NODISCARD enum core_db_status queue_evidence_add_event(struct core_db *db, const struct queue_evidence_event *e);
-/* Deletes what is older than `before_ms`, and the oldest while there are more than `octets_max`; up to *budget rows, and takes as many off it: 0 left means that there
- * may be more. Chains that no session names any more go with them. */
-SP_NODISCARD enum core_db_status queue_evidence_sweep(struct core_db *db, int64_t before_ms, uint64_t octets_max, size_t *budget);
+/* Deletes what is older than `keep_ms` (0: everything) by the clock `now_ms`, and the oldest while there are more than `octets_max`; up to *budget rows, and takes as many
+ * off it: 0 left means that there may be more. Chains that no session names any more go with them. What a clock that was ahead has written goes with what came later. */
+SP_NODISCARD enum core_db_status queue_evidence_sweep(struct core_db *db, int64_t now_ms, int64_t keep_ms, uint64_t octets_max, size_t *budget);
 
 /* Octets that are kept. */
 SP_NODISCARD enum core_db_status queue_evidence_octets(struct core_db *db, uint64_t *out);

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-#define PAGE_OCTETS (1 << 20)           /* a page ends behind them, whatever its limit */
+#define PAGE_OCTETS (1 << 20)           /* a page ends behind them, whatever its limit; */
+#define JOINED_OCTETS (4 << 20)         /* and behind these, with the sessions of its events */
 
 struct ask {
 	struct queue_op op;
@@ -146,6 +147,7 @@ static enum core_db_status join_session(struct core_db *db, struct ask *a, size_
 	for (size_t k = 0; k < i; k++)
 		if (a->rows[k].session && a->rows[k].session->id == r->event.session) {
 			r->session = a->rows[k].session;
+			a->octets += r->session->data.len;      /* whoever tells the page tells it again */
 			return CORE_DB_OK;
 		}
 	struct core_stmt *s = core_db_stmt(db, "SELECT id, at, destination, data FROM evidence_session WHERE id = ?1");
@@ -166,9 +168,14 @@ static enum core_db_status run_of(struct core_db *db, struct queue_op *op)
 	begin(a);
 	a->rows = sp_arena_alloc(&a->arena, a->limit * sizeof(*a->rows));
 	enum core_db_status status = read_events(db, a);
-	for (size_t i = 0; i < a->count && status == CORE_DB_OK; i++)
+	for (size_t i = 0; i < a->count && status == CORE_DB_OK; i++) {
 		if (a->rows[i].event.session)
 			status = join_session(db, a, i);
+		if (a->octets >= JOINED_OCTETS && i + 1 < a->count) {
+			a->count = i + 1;
+			a->next = a->rows[i].event.id;
+		}
+	}
 	return status;
 }
 

@@ -18,7 +18,8 @@ enum core_db_status evidence_sheet_write(struct core_db *db, const struct eviden
 	if (sheet == NULL || !sheet->is_new)
 		return CORE_DB_OK;
 	struct queue_evidence_session row = { .id = sheet->session, .at_ms = sheet->at_ms, .destination = sheet->destination,
-	                                      .data = sp_buf_str(&sheet->data), .chain = sp_buf_str(&sheet->chain) };
+	                                      .data = sp_buf_str(&sheet->data), .chain = sp_buf_str(&sheet->chain),
+	                                      .chain_hash = sp_str_make(sheet->chain_hash, sizeof(sheet->chain_hash)) };
 	return queue_evidence_add_session(db, &row);
 }
 

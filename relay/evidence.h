@@ -1,6 +1,6 @@
 /* relay/evidence.h - what is kept of attempts: the JSON that queue/evidence.h stores and `strictpost explain` shows. A sheet is what a session saw (relay/delivery_evidence.c fills it):
  * it goes to the store with the results that it explains, or alone where the session failed. Beside it stand events of a message: that it came, what an attempt gave it, what
- * an operator did. Content of mail and credentials are never in it (relay/dialogue.h). Bounded: a session and an event 256 KiB, a chain 100 KiB of PEM, of a
+ * an operator did. Content of mail and credentials are never in it (relay/dialogue.h). Bounded: a session and an event 384 KiB, a chain 100 KiB of PEM, of a
  * message's recipients the first 100 in full. Nothing is made where evidence.keep is 0.
  *
  * session: {"at", "destination", "host", "address", "local", "policy": "sts/enforce", "policy_text": "mode enforce, id 1, cache", "policy_id", "source": "cache", "fetched", "expires",
@@ -27,7 +27,7 @@ struct evidence_tap {
 	void *owner;
 };
 
-#define EVIDENCE_DATA_MAX 262144        /* octets of a session's or an event's JSON */
+#define EVIDENCE_DATA_MAX 393216        /* octets of a session's or an event's JSON: more than its parts can come to, whatever a peer shows */
 #define EVIDENCE_RECIPIENTS_MAX 100     /* of an event, told in full */
 
 /* Is anything kept, or looked at? */
@@ -41,6 +41,7 @@ struct evidence_sheet {
 	int64_t at_ms;
 	char *destination;
 	struct sp_buf data, chain;
+	char chain_hash[QUEUE_EVIDENCE_HASH];
 	struct dialogue_part dialogue;          /* of the message; for its event */
 	int64_t dialogue_at_ms;
 };

@@ -185,7 +185,7 @@ static void ask_refresh(void *owner)
 struct sweep_op {
 	struct queue_op op;
 	struct scheduler *scheduler;
-	int64_t before_ms;
+	int64_t now_ms, keep_ms;
 	uint64_t octets_max;
 	size_t budget;
 };
@@ -194,7 +194,7 @@ static enum core_db_status run_sweep(struct core_db *db, struct queue_op *op)
 {
 	struct sweep_op *w = sp_container_of(op, struct sweep_op, op);
 	w->budget = EVIDENCE_ROWS;
-	return queue_evidence_sweep(db, w->before_ms, w->octets_max, &w->budget);
+	return queue_evidence_sweep(db, w->now_ms, w->keep_ms, w->octets_max, &w->budget);
 }
 
 static void on_swept(struct queue_op *op, const struct sp_fail *why)
@@ -213,7 +213,8 @@ static void sweep_evidence(void *owner)
 	struct scheduler *s = owner;
 	struct sweep_op *w = sp_alloc(sizeof(*w));
 	w->scheduler = s;
-	w->before_ms = s->evidence_keep_ms > 0 ? core_clock_wall_ms() - s->evidence_keep_ms : INT64_MAX;
+	w->now_ms = core_clock_wall_ms();
+	w->keep_ms = s->evidence_keep_ms;
 	w->octets_max = (uint64_t)s->evidence_size;
 	w->op.run = run_sweep;
 	w->op.done = on_swept;

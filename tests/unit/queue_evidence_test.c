@@ -68,8 +68,10 @@ static int64_t number(struct core_db *db, const char *sql)
 
 static void add_session(struct core_db *db, uint64_t id, const char *destination, const char *chain)
 {
+	char hash[QUEUE_EVIDENCE_HASH];
+	queue_evidence_hash(sp_str_of(chain), hash);
 	struct queue_evidence_session s = { .id = id, .at_ms = (int64_t)id * 1000, .destination = destination, .data = SP_STR("{\"s\":1}"),
-	                                    .chain = sp_str_of(chain) };
+	                                    .chain = sp_str_of(chain), .chain_hash = sp_str_make(hash, sizeof(hash)) };
 	OK(queue_evidence_add_session(db, &s));
 }
 
@@ -187,7 +189,7 @@ static void test_sessions_the_newest_first(void **state SP_UNUSED)
 static enum core_db_status sweep_old(struct core_db *db)
 {
 	size_t budget = 100;
-	OK(queue_evidence_sweep(db, 14000, 1 << 20, &budget));          /* 10 to 13 go */
+	OK(queue_evidence_sweep(db, 20000, 6000, 1 << 20, &budget));          /* 10 to 13 go */
 	assert_int_equal(budget, 96);
 	assert_int_equal(number(db, "SELECT min(id) FROM evidence_event"), 15);
 	assert_int_equal(number(db, "SELECT min(id) FROM evidence_session"), 14);
@@ -199,11 +201,11 @@ static enum core_db_status sweep_old(struct core_db *db)
 static enum core_db_status sweep_all(struct core_db *db)
 {
 	size_t budget = 2;
-	OK(queue_evidence_sweep(db, INT64_MAX, 1 << 20, &budget));
+	OK(queue_evidence_sweep(db, 20000, 0, 1 << 20, &budget));
 	assert_int_equal(budget, 0);                                    /* there may be more */
 	assert_int_equal(number(db, "SELECT count(*) FROM evidence_event"), 1);
 	budget = 100;
-	OK(queue_evidence_sweep(db, INT64_MAX, 1 << 20, &budget));
+	OK(queue_evidence_sweep(db, 20000, 0, 1 << 20, &budget));
 	assert_int_equal(number(db, "SELECT count(*) FROM evidence_chain"), 0);
 	assert_int_equal(number(db, OCTETS), 0);
 	return CORE_DB_OK;
@@ -223,12 +225,12 @@ static enum core_db_status sweep_too_much(struct core_db *db)
 {
 	size_t budget = 100;
 	int64_t all = number(db, OCTETS);
-	OK(queue_evidence_sweep(db, 0, (uint64_t)all, &budget));
+	OK(queue_evidence_sweep(db, 20000, 20000, (uint64_t)all, &budget));
 	assert_int_equal(budget, 100);
-	OK(queue_evidence_sweep(db, 0, (uint64_t)all - 1, &budget));    /* one octet too many: the oldest row, and no more */
+	OK(queue_evidence_sweep(db, 20000, 20000, (uint64_t)all - 1, &budget));    /* one octet too many: the oldest row, and no more */
 	assert_int_equal(budget, 99);
 	assert_int_equal(number(db, "SELECT min(id) FROM evidence_event"), 11);
-	OK(queue_evidence_sweep(db, 0, 0, &budget));
+	OK(queue_evidence_sweep(db, 20000, 20000, 0, &budget));
 	assert_int_equal(number(db, OCTETS), 0);
 	assert_int_equal(number(db, COUNTED), 0);
 	return CORE_DB_OK;
@@ -238,6 +240,90 @@ static void test_it_is_bounded_in_size(void **state SP_UNUSED)
 {
 	step(add_story);
 	step(sweep_too_much);
+}
+
+/* Rows 100 to 119 were written while the clock was set far ahead, those behind them after it was set right. */
+static enum core_db_status add_the_future(struct core_db *db)
+{
+	for (uint64_t id = 100; id < 160; id++) {
+		int64_t at_ms = id < 120 ? INT64_C(4000000000000) + (int64_t)id : (int64_t)id * 1000;
+		struct queue_evidence_event e = { .id = id, .at_ms = at_ms, .message = 10, .data = SP_STR("{}") };
+		OK(queue_evidence_add_event(db, &e));
+	}
+	return CORE_DB_OK;
+}
+
+static enum core_db_status sweep_the_future(struct core_db *db)
+{
+	size_t budget = 100;
+	OK(queue_evidence_sweep(db, 125000, 20000, 1 << 20, &budget));  /* nothing behind them is old yet */
+	assert_int_equal(budget, 100);
+	OK(queue_evidence_sweep(db, 170000, 20000, 1 << 20, &budget));
+	assert_int_equal(number(db, "SELECT min(id) FROM evidence_event"), 150);
+	assert_int_equal(number(db, "SELECT count(*) FROM evidence_event"), 10);
+	assert_true(number(db, OCTETS) == number(db, COUNTED));
+	return CORE_DB_OK;
+}
+
+static void test_a_clock_set_far_ahead_does_not_keep_the_old(void **state SP_UNUSED)
+{
+	step(add_the_future);
+	step(sweep_the_future);
+}
+
+/* The other way: a clock that is far behind for a while takes nothing for old, nor for from the future what it may delete. */
+static enum core_db_status sweep_in_the_past(struct core_db *db)
+{
+	size_t budget = 100;
+	OK(queue_evidence_sweep(db, 1, 20000, 1 << 20, &budget));
+	assert_int_equal(budget, 100);
+	return CORE_DB_OK;
+}
+
+static void test_a_clock_set_back_deletes_nothing(void **state SP_UNUSED)
+{
+	step(add_story);
+	step(sweep_in_the_past);
+}
+
+/* Its own tables at fault: neither a session nor an event keeps the results of their transaction from being written. */
+static enum core_db_status add_to_faulty_tables(struct core_db *db)
+{
+	OK(core_db_exec(db, "DROP TABLE evidence_event; CREATE TABLE evidence_event (id INTEGER PRIMARY KEY, at BIGINT, octets BIGINT, message BIGINT, session BIGINT,"
+	                    " data TEXT CHECK (data = ''));"
+	                    "DROP TABLE evidence_session; CREATE TABLE evidence_session (id INTEGER PRIMARY KEY, at BIGINT, octets BIGINT, chain BIGINT, destination TEXT,"
+	                    " data TEXT CHECK (data = ''))"));
+	add_session(db, 12, "a.example", "PEM one");
+	add_event(db, 13, 10, 12);
+	return CORE_DB_OK;
+}
+
+static void test_faulty_tables_of_evidence_fail_no_result(void **state SP_UNUSED)
+{
+	step(add_to_faulty_tables);
+}
+
+static char long_text[200000];
+
+/* Message 1000 was tried forty times, each time over a session of which very much is told. */
+static enum core_db_status add_long_sessions(struct core_db *db)
+{
+	memset(long_text, ' ', sizeof(long_text));
+	for (uint64_t id = 1001; id < 1081; id += 2) {
+		struct queue_evidence_session s = { .id = id, .at_ms = 1, .destination = "a.example", .data = sp_str_make(long_text, sizeof(long_text)) };
+		OK(queue_evidence_add_session(db, &s));
+		add_event(db, id + 1, 1000, id);
+	}
+	return CORE_DB_OK;
+}
+
+static void test_a_page_ends_behind_long_sessions(void **state SP_UNUSED)
+{
+	step(add_long_sessions);
+	of(1000, 0, 1000);
+	assert_int_equal(told_next, 1042);                              /* 21 times 200,000 octets are the first to pass 4 MiB */
+	of(1000, told_next, 1000);
+	assert_int_equal(told_next, 0);
 }
 
 static enum core_db_status look_at_plans(struct core_db *db)
@@ -261,7 +347,8 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, open_store, close_store)
 	const struct CMUnitTest tests[] = {
 		T(test_the_story_of_a_message), T(test_sessions_the_newest_first), T(test_the_old_goes), T(test_it_is_bounded_in_size),
-		T(test_a_message_is_found_by_its_index),
+		T(test_a_message_is_found_by_its_index), T(test_a_clock_set_far_ahead_does_not_keep_the_old), T(test_a_clock_set_back_deletes_nothing),
+		T(test_faulty_tables_of_evidence_fail_no_result), T(test_a_page_ends_behind_long_sessions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
