@@ -50,8 +50,10 @@ static void forget(struct delivery_evidence *e)
 void delivery_evidence_begin(struct delivery_state *y)
 {
 	struct delivery_evidence *e = y->evidence;
-	if (!evidence_wanted(y->shard->relay, y->shard->config))
+	if (!evidence_wanted(y->shard->relay, y->shard->config)) {
+		delivery_evidence_free(y);      /* it was, before a reload */
 		return;
+	}
 	if (e == NULL) {
 		e = y->evidence = sp_alloc(sizeof(*e));
 		sp_buf_init(&e->facts, EVIDENCE_DATA_MAX);
@@ -93,6 +95,12 @@ void delivery_evidence_lent(struct delivery_state *y, size_t octets)
 {
 	if (y->evidence)
 		dialogue_out_unseen(&y->evidence->dialogue, since_ms(y->evidence), octets);
+}
+
+void delivery_evidence_content(struct delivery_state *y)
+{
+	if (y->evidence)
+		dialogue_content(&y->evidence->dialogue);
 }
 
 void delivery_evidence_note(struct delivery_state *y, const char *text)
@@ -321,6 +329,8 @@ static void fill_row(struct delivery_state *y, struct evidence_sheet *sheet, con
 	sp_buf_init(&e->chain, CHAIN_MAX);
 	write_end(e, &sheet->data, rest);
 	sheet->is_new = !sp_buf_failed(&sheet->data);
+	if (sheet->chain.len > 0)
+		queue_evidence_hash(sp_buf_str(&sheet->chain), sheet->chain_hash);
 	dialogue_part_clear(&e->head);
 	e->stored = true;
 }

@@ -132,6 +132,7 @@ struct evidence_sheet;
 void delivery_evidence_begin(struct delivery_state *y);         /* a connection to y->addr, or the look at a host that gets none */
 void delivery_evidence_in(struct delivery_state *y, struct sp_str octets);      /* at the engine's boundary: in clear */
 void delivery_evidence_out(struct delivery_state *y, struct sp_str octets);
+void delivery_evidence_content(struct delivery_state *y);       /* what the engine puts out next is content */
 void delivery_evidence_lent(struct delivery_state *y, size_t octets);           /* content that went beside the engine's output */
 void delivery_evidence_note(struct delivery_state *y, const char *text);        /* what happened in between */
 void delivery_evidence_conclude(struct delivery_state *y, const char *word, const struct sp_fail *fault, const struct delivery_told *told);

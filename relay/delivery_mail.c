@@ -89,6 +89,8 @@ static void give_piece(struct delivery_state *y, struct sp_str piece)
 		delivery_evidence_lent(y, piece.len);
 		smtp_client_body_lent(y->client, piece);
 	} else {
+		delivery_flush(y);              /* DATA, where the peer granted it in advance */
+		delivery_evidence_content(y);
 		smtp_client_body(y->client, piece);
 		delivery_flush(y);
 	}

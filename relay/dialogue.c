@@ -121,16 +121,22 @@ static void add_reply(struct dialogue *d, uint64_t ms, struct sp_str line)
 	d->auth = !code || line.p[0] == '3' || (line.len > 3 && line.p[3] == '-');
 }
 
+void dialogue_content(struct dialogue *d)
+{
+	if (d->sending != DIALOGUE_DATA)
+		return;
+	d->sending = DIALOGUE_CONTENT;
+	d->content = 0;
+	memcpy(d->tail, "\0\0\r\n", sizeof(d->tail));           /* a line begins */
+}
+
 void dialogue_in(struct dialogue *d, uint64_t ms, struct sp_str octets)
 {
 	struct sp_str line;
 	while (octets.len > 0 && take_line(&d->in, &octets, &line)) {
 		add_reply(d, ms, line);
-		if (d->sending == DIALOGUE_DATA && line.len > 0 && line.p[0] == '3') {
-			d->sending = DIALOGUE_CONTENT;
-			d->content = 0;
-			memcpy(d->tail, "\0\0\r\n", sizeof(d->tail));           /* a line begins */
-		}
+		if (line.len > 0 && line.p[0] == '3')
+			dialogue_content(d);
 		sp_buf_clear(&d->in);
 	}
 }

@@ -36,6 +36,7 @@ void dialogue_clear(struct dialogue *d);
 void dialogue_in(struct dialogue *d, uint64_t ms, struct sp_str octets);
 void dialogue_out(struct dialogue *d, uint64_t ms, struct sp_str octets);
 void dialogue_out_unseen(struct dialogue *d, uint64_t ms, uint64_t octets);     /* content that went beside dialogue_out() */
+void dialogue_content(struct dialogue *d);              /* content goes out next: behind DATA, also where the peer granted it before it was said */
 void dialogue_note(struct dialogue *d, uint64_t ms, const char *text);
 /* The part is complete: it is the caller's, and the next begins. */
 struct dialogue_part dialogue_take(struct dialogue *d, uint64_t ms);

@@ -275,6 +275,16 @@ def test_no_content_is_kept(world, relay, send):
     assert "TOPSECRET" not in kept(relay)
 
 
+def test_no_content_is_kept_where_data_is_granted_before_it_is_said(world, start_relay):
+    relay = start_relay(delivery=PATIENT)
+    domain = world.domain()
+    host = domain.mx(world.honest(f"mx1.{domain}").but(keywords=(), on={"RCPT": Raw(b"250 2.1.5 fine\r\n354 go on\r\n")}))
+    name = submit(relay.address, domain.user(), message(subject="TOPSECRET", body="TOPSECRET line\r\n" * 10))
+    wait_attempts(relay, name)
+    assert "DATA" in " ".join(host.verbs()), "the fault did not happen"
+    assert "TOPSECRET" not in kept(relay)
+
+
 def test_no_password_is_kept(world, make_relay):
     """Nor what a server says of it."""
     domain = world.domain()

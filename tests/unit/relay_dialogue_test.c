@@ -89,6 +89,19 @@ static void test_content_behind_data_is_left_out(void **state)
 	}
 }
 
+/* The 354 came in one piece with the reply before it: nobody hears it behind DATA. */
+static void test_content_granted_before_data_is_left_out(void **state)
+{
+	(void)state;
+	in("250 fine\r\n354 go\r\n");
+	out("DATA\r\n");
+	dialogue_content(&d);
+	out("SECRET\r\n");
+	dialogue_content(&d);                   /* for each piece */
+	out("SECRET\r\n.\r\nQUIT\r\n");
+	assert_string_equal(taken(), "[[1,\"<\",\"250 fine\"],[1,\"<\",\"354 go\"],[2,\">\",\"DATA\"],[2,\">\",\"(16 octets of content)\"],[2,\">\",\"QUIT\"]]");
+}
+
 static void test_no_content_at_all(void **state)
 {
 	(void)state;
@@ -194,7 +207,8 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_lines_both_ways), T(test_content_by_chunks_is_left_out), T(test_content_behind_data_is_left_out), T(test_no_content_at_all),
+		T(test_lines_both_ways), T(test_content_by_chunks_is_left_out), T(test_content_behind_data_is_left_out),
+		T(test_content_granted_before_data_is_left_out), T(test_no_content_at_all),
 		T(test_data_refused_is_followed_by_commands), T(test_content_refused_early_stays_content), T(test_credentials_are_left_out),
 		T(test_a_line_is_cut), T(test_many_lines_keep_the_first_and_the_last), T(test_it_is_bounded_whatever_a_peer_says),
 	};
