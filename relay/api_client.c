@@ -56,10 +56,8 @@ static void run_loop(struct local *l)
 
 static void close_local(struct local *l)
 {
-	if (l->reporter) {
-		reporter_stop(l->reporter, stop_loop, l);       /* told on a later turn */
-		run_loop(l);
-	}
+	reporter_stop(l->reporter, stop_loop, l);       /* told on a later turn */
+	run_loop(l);
 	api_free(l->api);
 	reporter_free(l->reporter);
 	core_timer_close(l->timer);
@@ -82,11 +80,7 @@ static struct local *open_local(struct config *c, struct sp_fail *why)
 	l->mailbox = core_mailbox_open(l->loop);
 	l->timer = core_timer_new(l->loop, stop_loop, l);
 	struct reporter_world reports = { .loop = l->loop, .mailbox = l->mailbox, .store = l->store };
-	l->reporter = reporter_new(&reports, c, why);
-	if (l->reporter == NULL) {
-		close_local(l);
-		return NULL;
-	}
+	l->reporter = reporter_new(&reports, c);
 	struct api_world world = { .loop = l->loop, .mailbox = l->mailbox, .store = l->store, .reporter = l->reporter, .config = c };
 	l->api = api_areas_new(&world);
 	return l;

@@ -301,8 +301,8 @@ static int open_reporter(struct run *r, struct sp_fail *why)
 {
 	struct reporter_world world = { .loop = r->loop, .mailbox = r->relay.main_mailbox, .store = r->relay.store,
 	                                .metrics = metrics_of_main(r->relay.metrics), .give = give_report, .owner = r };
-	r->reporter = reporter_new(&world, r->config, why);
-	return r->reporter ? 0 : -1;
+	r->reporter = reporter_new(&world, r->config);
+	return reporter_open(r->reporter, why) ? 0 : -1;
 }
 
 static void open_api(struct run *r)

@@ -109,12 +109,17 @@ static void send_reports(struct api_request *q)
 	static const struct reporter_run_ops ops = { .on_begin = on_begin, .on_result = on_result, .on_end = on_end };
 	struct report_api *a = q->self;
 	struct reporter_ask ask = { .day = -1 };
+	struct sp_fail why;
 	const struct query_field fields[] = { { "day", QUERY_DAY, &ask.day }, { "domain", QUERY_DOMAIN, &ask.domain },
 	                                      { "again", QUERY_FLAG, &ask.again }, { "dry", QUERY_FLAG, &ask.dry } };
 	if (!api_read(q, fields, SP_COUNT(fields)))
 		return;
 	if (!q->world->config->report.enabled) {
 		api_refuse(q, 409, "report.enabled is no in the configuration: no session is counted and no report sent");
+		return;
+	}
+	if (!reporter_open(q->world->reporter, &why)) {
+		api_refuse(q, 503, "%s", why.text);
 		return;
 	}
 	if (!reporter_run(q->world->reporter, &ask, &ops, a)) {

@@ -219,21 +219,11 @@ static void on_grace_over(void *owner)
 		attempt_stop(sp_container_of(l, struct attempt, link), true);
 }
 
-struct reporter *reporter_new(const struct reporter_world *w, struct config *c, struct sp_fail *why)
+struct reporter *reporter_new(const struct reporter_world *w, struct config *c)
 {
-	struct core_tls_client *tls = core_tls_client_new(c->tls.ca_file, why);
-	if (tls == NULL)
-		return NULL;
-	struct core_dns *dns = core_dns_open(w->loop, c->resolver.servers, (unsigned)c->resolver.timeout_ms, why);
-	if (dns == NULL) {
-		core_tls_client_unref(tls);
-		return NULL;
-	}
 	struct reporter *r = sp_alloc(sizeof(*r));
 	r->world = *w;
 	r->config = config_ref(c);
-	r->dns = dns;
-	r->tls = tls;
 	sp_list_init(&r->attempts);
 	sp_list_init(&r->documents);
 	lane_open(&r->to_send, w->loop);
@@ -242,6 +232,16 @@ struct reporter *reporter_new(const struct reporter_world *w, struct config *c, 
 	r->sweep_timer = core_timer_new(w->loop, on_sweep_timer, r);
 	r->grace_timer = core_timer_new(w->loop, on_grace_over, r);
 	return r;
+}
+
+bool reporter_open(struct reporter *r, struct sp_fail *why)
+{
+	const struct config *c = r->config;
+	if (r->tls == NULL)
+		r->tls = core_tls_client_new(c->tls.ca_file, why);
+	if (r->tls && r->dns == NULL)
+		r->dns = core_dns_open(r->world.loop, c->resolver.servers, (unsigned)c->resolver.timeout_ms, why);
+	return r->dns != NULL;
 }
 
 /* The trusted roots may have changed in their file; the resolver changes at the next start only. */

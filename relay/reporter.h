@@ -23,8 +23,10 @@ struct reporter_world {
 	void (*give)(void *owner, const char *destination, struct queue_job *job);
 	void *owner;
 };
-/* NULL with *why (resolver, trusted roots). Takes a ref of its own on the configuration. */
-SP_NODISCARD struct reporter *reporter_new(const struct reporter_world *w, struct config *c, struct sp_fail *why);
+/* Takes a ref of its own on the configuration. It makes documents, and sends nothing yet. */
+struct reporter *reporter_new(const struct reporter_world *w, struct config *c);
+/* Opens what it sends with, before reporter_begin() and reporter_run(). False with *why (resolver, trusted roots); again is fine. */
+SP_NODISCARD bool reporter_open(struct reporter *r, struct sp_fail *why);
 void reporter_reload(struct reporter *r, struct config *c);
 /* From here on by itself: what is due by report.schedule, retries, and the sweep of what is over. Without it only runs that are asked for. */
 void reporter_begin(struct reporter *r);

@@ -83,3 +83,17 @@ def test_socket_path_that_is_a_folder_or_a_file(make_relay):
         make(socket_of(relay))
         code, text = listing(relay)
         assert code == 1 and socket_of(relay) in text
+
+
+def test_broken_roots_keep_only_what_sends_from_its_work(start_relay):
+    relay = start_relay()
+    relay.stop()
+    roots = os.path.join(relay.folder, "roots.pem")
+    with open(roots, "w") as f:
+        f.write("no certificate\n")
+    relay.write_config(tls={"ca_file": roots})
+    for words in (("queue", "list"), ("queue", "summary"), ("policy", "list"), ("report", "list")):
+        done = relay.command(*words, "--json")
+        assert done.returncode == 0 and roots not in done.stderr, (words, done.stderr)
+    done = relay.command("report", "send")
+    assert done.returncode == 1 and roots in done.stderr

@@ -78,8 +78,8 @@ static void open_world(int64_t wall_ms)
 	                                   .store = queue_store_open(w.folder, others, SP_COUNT(others), &why) };
 	assert_non_null(w.world.store);
 	ahead_ms = wall_ms - (int64_t)core_clock_mono_ms();
-	w.reporter = reporter_new(&w.world, w.config, &why);
-	assert_non_null(w.reporter);
+	w.reporter = reporter_new(&w.world, w.config);
+	assert_true(reporter_open(w.reporter, &why));
 }
 
 static void on_stopped(void *owner SP_UNUSED)
