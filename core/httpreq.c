@@ -108,15 +108,18 @@ static bool carries_content(const llhttp_t *p)
 	return p->method == HTTP_POST || p->method == HTTP_PUT || p->method == HTTP_PATCH;
 }
 
-/* RFC 9112 3.2.2: the form with scheme and authority is accepted; the authority does not matter to us. */
-static bool strip_authority(struct core_httpreq *r)
+/* RFC 9112 3.2.2: the form with scheme and authority is accepted; its authority counts, whatever Host says. */
+static bool take_authority(struct core_httpreq *r)
 {
+	struct sp_buf *host = &r->kept[CORE_HTTPREQ_HOST];
 	struct sp_str s = sp_buf_str(&r->target);
 	if (!sp_take_prefix_nocase(&s, SP_STR("http://")))
 		return true;
 	size_t slash = sp_str_find(s, '/');
-	if (slash == s.len)
+	if (slash == s.len || slash > VALUE_MAX)
 		return false;
+	sp_buf_reset(host);
+	sp_buf_add(host, sp_str_make(s.p, slash));
 	sp_buf_consume(&r->target, r->target.len - (s.len - slash));
 	return true;
 }
@@ -127,7 +130,7 @@ static int on_headers_complete(llhttp_t *p)
 	bool length = p->flags & F_CONTENT_LENGTH;
 	r->head_done = true;
 	r->keep_alive = llhttp_should_keep_alive(p);
-	if (!strip_authority(r) || r->target.len == 0 || r->target.p[0] != '/' || sp_str_contains(sp_buf_str(&r->target), '#'))
+	if (!take_authority(r) || r->target.len == 0 || r->target.p[0] != '/' || sp_str_contains(sp_buf_str(&r->target), '#'))
 		return fail(r, 400, "the target is no path");
 	if (r->seen[CORE_HTTPREQ_HOST] == 0 && p->http_minor > 0)                 /* RFC 9112 3.2 */
 		return fail(r, 400, "the Host field is missing");

@@ -27,7 +27,8 @@ const char *core_httpreq_method(const struct core_httpreq *r);   /* "GET"; also 
 struct sp_str core_httpreq_path(const struct core_httpreq *r);   /* from "/" on, as sent (not decoded), without the query */
 struct sp_str core_httpreq_query(const struct core_httpreq *r);  /* behind the "?", as sent; empty when there is none */
 struct sp_str core_httpreq_body(const struct core_httpreq *r);
-/* The value of a field that matters to whoever decides whether to answer; empty where there is none, or one that is longer than 1 KiB. Authorization is wiped at free. */
+/* The value of a field that matters to whoever decides whether to answer; empty where there is none, or one that is longer than 1 KiB. The Host of a
+ * target with scheme and authority is that authority (RFC 9112 3.2.2). Authorization is wiped at free. */
 enum core_httpreq_field { CORE_HTTPREQ_HOST, CORE_HTTPREQ_ORIGIN, CORE_HTTPREQ_AUTHORIZATION };
 struct sp_str core_httpreq_field(const struct core_httpreq *r, enum core_httpreq_field f);
 bool core_httpreq_has(const struct core_httpreq *r, enum core_httpreq_field f);         /* was there, whatever it says */

@@ -66,17 +66,20 @@ static bool refuse_without_token(const struct config *c, struct core_httpd_reque
 	return true;
 }
 
-/* "localhost", "127.0.0.1:8025", "[::1]". */
+/* "localhost", "127.0.0.1:8025", "[::1]"; RFC 3986 3.2.3: behind the colon are digits alone. */
 static bool names_loopback(struct sp_str host)
 {
 	struct sp_addr at;
-	struct sp_str name = host;
-	if (sp_str_starts(host, SP_STR("["))) {
-		size_t end = sp_str_find(host, ']');
-		return end < host.len && sp_addr_parse_ip(sp_str_make(host.p + 1, end - 1), 0, &at) && sp_addr_is_loopback(&at);
-	}
-	name.len = sp_str_find(host, ':');
-	return sp_str_eq_nocase(name, SP_STR("localhost")) || (sp_addr_parse_ip(name, 0, &at) && sp_addr_is_loopback(&at));
+	bool bracket = sp_take_prefix(&host, SP_STR("["));
+	if (bracket && !sp_str_contains(host, ']'))
+		return false;
+	struct sp_str name = sp_take_until(&host, bracket ? ']' : ':');
+	if (bracket && host.len > 0 && !sp_take_prefix(&host, SP_STR(":")))
+		return false;
+	for (size_t i = 0; i < host.len; i++)
+		if (!sp_is_digit(host.p[i]))
+			return false;
+	return (!bracket && sp_str_eq_nocase(name, SP_STR("localhost"))) || (sp_addr_parse_ip(name, 0, &at) && sp_addr_is_loopback(&at));
 }
 
 /* Without a token whoever can connect may steer mail, and a browser can: a page of anybody's makes it send requests here, and even lets the page read the answers,

@@ -125,6 +125,7 @@ def test_token_is_in_no_log_and_no_print(with_token, port):
 @pytest.mark.parametrize("fields, code", [
     ({}, 200), ({"host": "localhost"}, 200), ({"host": "LocalHost:8025"}, 200), ({"host": "127.0.0.2:1"}, 200), ({"host": "[::1]:8025"}, 200),
     ({"host": "rebound.example:8025"}, 403), ({"host": "localhost.example"}, 403), ({"host": "127.0.0.1.example"}, 403), ({"host": "10.0.0.1"}, 403),
+    ({"host": "[::1].example"}, 403), ({"host": "[::1]:80.example"}, 403), ({"host": "localhost:8025.example"}, 403), ({"host": "[localhost]"}, 403),
     ({"host": ""}, 403), ({"host": "[::1"}, 403), ({"host": "["}, 403), ({"host": "[2001:db8::1]"}, 403),
     ({"host": "127.0.0.1", "origin": "http://127.0.0.1"}, 403), ({"origin": "null"}, 403), ({"origin": ""}, 403),
 ])
@@ -132,6 +133,12 @@ def test_web_page_cannot_steer_mail(without, port, fields, code):
     """DNS rebinding, and requests that a page may send across origins."""
     assert ask(port, **fields)[0] == code
     assert ask(port, "/report/send?dry=1", "POST", **fields)[0] == code
+
+
+def test_whole_target_that_names_another_host_counts(without, port):
+    """RFC 9112 3.2.2: what Host says beside it does not."""
+    assert ask(port, f"http://rebound.example:{port}/status")[0] == 403
+    assert ask(port, f"http://localhost:{port}/status", host="rebound.example")[0] == 200
 
 
 def test_open_to_the_network_is_a_configuration_error(make_relay):

@@ -214,9 +214,20 @@ static void test_fields_that_decide(void **state SP_UNUSED)
 	core_httpreq_free(r);
 }
 
+/* RFC 9112 3.2.2: a server goes by the target's authority where there is one. */
+static void test_authority_of_the_target_is_the_host(void **state SP_UNUSED)
+{
+	struct sp_str text = SP_STR("GET http://b.example:8/c HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	struct core_httpreq *r = core_httpreq_new(8192, BODY_MAX);
+	size_t used;
+	assert_int_equal(core_httpreq_feed(r, text, &used), CORE_HTTPREQ_DONE);
+	assert_true(sp_str_eq(core_httpreq_field(r, CORE_HTTPREQ_HOST), SP_STR("b.example:8")));
+	core_httpreq_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_requests),
-		cmocka_unit_test(test_fields_that_decide) };
+		cmocka_unit_test(test_fields_that_decide), cmocka_unit_test(test_authority_of_the_target_is_the_host) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
