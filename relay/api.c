@@ -43,6 +43,10 @@ void api_print(json_t *value, struct sp_buf *out)
 void api_answer(struct api_request *q, int status, json_t *value)
 {
 	struct sp_buf body;
+	if (value == NULL) {                    /* jansson makes nothing of text that is not UTF-8 */
+		api_refuse(q, 500, "the answer cannot be written as JSON");
+		return;
+	}
 	sp_buf_init(&body, API_ANSWER_MAX);
 	api_print(value, &body);
 	sp_buf_addc(&body, '\n');

@@ -59,7 +59,7 @@ struct api_request {
 };
 /* Reads all of the query. False: refused with 400, and gone. */
 SP_NODISCARD bool api_read(struct api_request *q, const struct query_field *fields, size_t count);
-void api_answer(struct api_request *q, int status, json_t *value);              /* takes the reference */
+void api_answer(struct api_request *q, int status, json_t *value);              /* takes the reference; NULL, which could not be made, is answered 500 */
 void api_refuse(struct api_request *q, int status, const char *fmt, ...) SP_PRINTF(3, 4);
 /* `body` is taken over and left empty; one that failed (larger than its ceiling) is answered 500 instead. */
 void api_send(struct api_request *q, int status, const char *content_type, struct sp_buf *body);
