@@ -62,8 +62,7 @@ static bool on_each(void *owner, size_t index, enum check_status status, json_t 
 	struct row *row = &s->rows[index];
 	*row = (struct row){ .status = status, .done = true };
 	if (s->o->json) {
-		json_dumpf(told, stdout, JSON_COMPACT);
-		putchar('\n');
+		cmd_print_json(told);
 	} else if (s->each_whole) {
 		check_print(told);
 		if (s->count > 1)

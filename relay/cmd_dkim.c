@@ -170,8 +170,7 @@ static void print_json(const struct request *r, const struct core_key *key, cons
 	if (a->caution)
 		json_array_append_new(warnings, json_string(a->caution));
 	json_object_set_new(v, "warnings", warnings);
-	json_dumpf(v, stdout, 0);
-	putchar('\n');
+	cmd_print_json(v);
 	json_decref(v);
 }
 

@@ -52,16 +52,10 @@ static void print_kept(const json_t *v)
 		printf("%" PRIu64 " recipients stay quarantined\n", number(v, "quarantined"));
 }
 
-static void print_json(const json_t *v)
-{
-	json_dumpf(v, stdout, JSON_COMPACT);
-	putchar('\n');
-}
-
 static int tell_begun(const struct draining *d, const json_t *v)
 {
 	if (d->json) {
-		print_json(v);
+		cmd_print_json(v);
 		return RELAY_EXIT_OK;
 	}
 	if (d->undo) {
@@ -79,7 +73,7 @@ static int tell_end(const struct draining *d, const json_t *v)
 {
 	uint64_t left = number(v, "left");
 	if (d->json)
-		print_json(v);
+		cmd_print_json(v);
 	else
 		print_kept(v);
 	if (left > 0) {
@@ -188,7 +182,7 @@ static int drain(const struct draining *d)
 	bool waits = v && d->wait && !d->undo, ended = waits && follow(d, c, number(v, "left"));
 	status = v == NULL ? RELAY_EXIT_FAILED : waits ? RELAY_EXIT_OK : tell_begun(d, v);
 	if (waits && !ended)
-		puts("it goes on; strictpost drain --undo takes it back");
+		fputs("strictpost " NAME ": it goes on; strictpost drain --undo takes it back\n", stderr);
 	json_decref(v);
 	sp_buf_clear(&why);
 	api_client_close(c);

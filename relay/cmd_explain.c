@@ -235,8 +235,7 @@ static void print_story(const char *id, const struct story *s, const struct expl
 	const json_t *v;
 	if (o->json) {
 		json_t *all = json_pack("{s:s, s:O?, s:O}", "queue_id", id, "message", s->message, "events", s->all);
-		json_dumpf(all, stdout, JSON_COMPACT);
-		putchar('\n');
+		cmd_print_json(all);
 		json_decref(all);
 		return;
 	}

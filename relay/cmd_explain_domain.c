@@ -5,6 +5,7 @@
 #include "relay/check_print.h"
 #include "relay/check_run.h"
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 #include "relay/query.h"
 #include "relay/terminal.h"
 
@@ -135,8 +136,7 @@ static int explain_by_relay(struct api_client *c, const char *domain, const stru
 	if (page)
 		json_object_set(v, "sessions", json_object_get(page, "sessions"));
 	if (page && o->json) {
-		json_dumpf(v, stdout, JSON_COMPACT);
-		putchar('\n');
+		cmd_print_json(v);
 	} else if (page) {
 		print(v, o);
 	} else {
@@ -155,8 +155,7 @@ static bool on_checked(void *owner, size_t index SP_UNUSED, enum check_status st
 {
 	const struct explain_options *o = owner;
 	if (o->json) {
-		json_dumpf(told, stdout, JSON_COMPACT);
-		putchar('\n');
+		cmd_print_json(told);
 	} else {
 		check_print(told);
 	}

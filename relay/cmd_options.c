@@ -129,6 +129,12 @@ bool cmd_options(int argc, char **argv, const char *help, bool has_json, struct 
 	return cmd_options_with(argc, argv, help, has_json, &(struct cmd_option){ 0 }, out, status);
 }
 
+void cmd_print_json(const json_t *v)
+{
+	json_dumpf(v, stdout, JSON_COMPACT);
+	putchar('\n');
+}
+
 /* ---- arguments and values ---- */
 
 bool cmd_arguments(int argc, char **argv, int min, int max, int *status)

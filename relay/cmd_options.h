@@ -2,6 +2,7 @@
 #ifndef RELAY_CMD_OPTIONS_H
 #define RELAY_CMD_OPTIONS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +13,8 @@ struct cmd_options {
 /* Takes them out of argv; the arguments begin at optind then. False: --help was answered, or something was wrong and said so on standard error;
  * *status is the exit status. `has_json`: false where --json is wrong usage. */
 bool cmd_options(int argc, char **argv, const char *help, bool has_json, struct cmd_options *out, int *status);
+/* What --json writes: one object, one line of standard output. */
+void cmd_print_json(const json_t *v);
 
 struct cmd_option {                     /* --NAME TEXT, --NAME DURATION or --NAME; one of the three pointers. A row without a name is the last one */
 	const char *name, **text;       /* *text: lent by argv; not touched where the option is not given */

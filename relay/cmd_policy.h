@@ -25,7 +25,6 @@ int cmd_policy_forget(int argc, char **argv);
 SP_NODISCARD bool policy_domains(int count, char **words, struct sp_arena *arena, const char ***out);
 const char *policy_text(const json_t *v, const char *name);     /* "" where there is none */
 json_int_t policy_number(const json_t *v, const char *name);
-void policy_print_line(const json_t *v);
 void policy_complain(const struct sp_buf *why);                 /* on standard error */
 /* The row of a domain; json_null() where it is not in the cache; NULL with `why`. A new reference. */
 SP_NODISCARD json_t *policy_ask(struct api_client *c, const char *domain, struct sp_buf *why);

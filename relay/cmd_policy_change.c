@@ -76,7 +76,7 @@ static void print_outcome(struct refreshing *r, const char *domain, const json_t
 	r->none += none;
 	r->failed += !fetched && !none;
 	if (r->json) {
-		policy_print_line(v);
+		cmd_print_json(v);
 		return;
 	}
 	printf("%s: ", domain);
@@ -240,7 +240,7 @@ static bool try_one(const struct forgetting *f, const char *domain)
 	if (v == NULL)
 		policy_complain(&why);
 	else if (f->json)
-		policy_print_line(v);
+		cmd_print_json(v);
 	else
 		printf("%s: forgotten%s\n", domain, json_is_true(json_object_get(v, "weaker")) ?
 		       "; the next message asks for its policy anew. What waits already: strictpost queue retry" : "");

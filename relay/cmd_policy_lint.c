@@ -1,6 +1,7 @@
 /* relay/cmd_policy_lint.c - strictpost policy lint|txt|match: our parsers, for the owner of a domain, before a policy is published.
  * Says exactly what the relay would conclude, and with it what may trouble other senders. */
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 #include "relay/cmd_policy.h"
 
 #include "core/dnsmsg.h"
@@ -17,8 +18,7 @@
 
 static int answer_json(json_t *answer, bool good)
 {
-	json_dumpf(answer, stdout, 0);
-	putchar('\n');
+	cmd_print_json(answer);
 	json_decref(answer);
 	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
 }

@@ -67,12 +67,6 @@ json_int_t policy_number(const json_t *v, const char *name)
 	return json_integer_value(json_object_get(v, name));
 }
 
-void policy_print_line(const json_t *v)
-{
-	json_dumpf(v, stdout, JSON_COMPACT);
-	putchar('\n');
-}
-
 void policy_complain(const struct sp_buf *why)
 {
 	struct sp_buf text;
@@ -147,7 +141,7 @@ static bool add_policy(void *owner, const json_t *row)
 	char text[40];
 	struct sp_buf mx;
 	if (l->table == NULL) {
-		policy_print_line(row);
+		cmd_print_json(row);
 		return !ferror(stdout);
 	}
 	const char *mode = *policy_text(row, "mode") ? policy_text(row, "mode") : "-", *days = days_text(row, text);
@@ -276,7 +270,7 @@ static bool show_one(struct api_client *c, const char *domain, bool json, bool *
 	if (*missing)
 		fprintf(stderr, "strictpost policy show: nothing is cached of %s; mail to it, or strictpost policy refresh %s, looks\n", domain, domain);
 	else if (json)
-		policy_print_line(row);
+		cmd_print_json(row);
 	else
 		print_policy(row);
 	json_decref(row);
@@ -364,7 +358,7 @@ static bool add_change(void *owner, const json_t *change)
 	struct listing *l = owner;
 	char text[24];
 	if (l->table == NULL) {
-		policy_print_line(change);
+		cmd_print_json(change);
 		return !ferror(stdout);
 	}
 	bool weaker = json_is_true(json_object_get(change, "weaker"));

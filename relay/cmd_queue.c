@@ -175,12 +175,6 @@ int64_t queue_time(const json_t *v, const char *name)
 	return sp_date_parse_rfc3339(sp_str_of(queue_text(v, name)), &at_s) ? at_s : 0;
 }
 
-void queue_print_json(const json_t *v)
-{
-	json_dumpf(v, stdout, JSON_COMPACT);
-	putchar('\n');
-}
-
 const char *queue_sum_str(uint64_t messages, uint64_t recipients, char text[80])
 {
 	snprintf(text, 80, "%" PRIu64 " message%s, %" PRIu64 " recipient%s", messages, messages == 1 ? "" : "s", recipients, recipients == 1 ? "" : "s");

@@ -47,7 +47,6 @@ int queue_with_client(const char *config, bool alone, int (*work)(struct api_cli
 const char *queue_text(const json_t *v, const char *name);      /* "" where there is none */
 uint64_t queue_number(const json_t *v, const char *name);
 int64_t queue_time(const json_t *v, const char *name);          /* Unix seconds; 0: none */
-void queue_print_json(const json_t *v);                         /* one line */
 /* "12 messages, 15 recipients" in `text`. */
 const char *queue_sum_str(uint64_t messages, uint64_t recipients, char text[80]);
 

@@ -146,7 +146,7 @@ static void tell_json(const struct change *h)
 	                      (json_int_t)h->done.recipients, "marked", (json_int_t)h->done.marked, "complete", (int)h->complete);
 	if (h->rule)
 		json_object_set_new(v, "rule", json_string(h->rule));
-	queue_print_json(v);
+	cmd_print_json(v);
 	json_decref(v);
 }
 

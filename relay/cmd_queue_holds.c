@@ -52,7 +52,7 @@ static int list(struct api_client *c, const struct rules *o, struct sp_buf *why)
 	struct table *t = o->json ? NULL : table_begin(stdout, columns, SP_COUNT(columns));
 	int64_t now_s = core_clock_wall_s();
 	json_array_foreach(json_object_get(v, "holds"), i, r)
-		o->json ? queue_print_json(r) : print_rule(t, r, now_s);
+		o->json ? cmd_print_json(r) : print_rule(t, r, now_s);
 	if (t)
 		table_end(t, "no hold rules");
 	json_decref(v);
@@ -103,7 +103,7 @@ static int remove_rule(struct api_client *c, const struct rules *o, struct sp_bu
 	if (o->json) {
 		json_t *answer = json_pack("{s:s, s:I, s:I, s:b}", "removed", o->id, "messages", (json_int_t)done.messages, "recipients",
 		                           (json_int_t)done.recipients, "complete", (int)complete);
-		queue_print_json(answer);
+		cmd_print_json(answer);
 		json_decref(answer);
 	} else {
 		printf("removed: rule %s\n", o->id);

@@ -112,7 +112,7 @@ static bool on_row(void *owner, const json_t *m)
 	if (l->limit > 0 && l->messages == l->limit)
 		return false;
 	if (l->json)
-		queue_print_json(m);
+		cmd_print_json(m);
 	l->recipients += print_message(l, m);
 	l->messages++;
 	return !ferror(stdout);
@@ -259,7 +259,7 @@ static int show(struct api_client *c, void *arg, struct sp_buf *why)
 			break;
 		if (i > 0 && !s->json)
 			putchar('\n');
-		s->json ? queue_print_json(m) : show_message(m);
+		s->json ? cmd_print_json(m) : show_message(m);
 		json_decref(m);
 	}
 	sp_buf_clear(&target);

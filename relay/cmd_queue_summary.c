@@ -72,7 +72,7 @@ static bool on_row(void *owner, const json_t *v)
 {
 	struct summary *s = owner;
 	if (s->json) {
-		queue_print_json(v);
+		cmd_print_json(v);
 		return !ferror(stdout);
 	}
 	struct row r = { .name = sp_strdup(queue_text(v, "destination")), .failure = sp_strdup(queue_text(v, "delay_reason")),

@@ -71,8 +71,7 @@ static const char *name_of(const char *path)
 
 static void print_line(json_t *v)
 {
-	json_dumpf(v, stdout, 0);
-	putchar('\n');
+	cmd_print_json(v);
 	json_decref(v);
 }
 

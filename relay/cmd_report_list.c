@@ -52,12 +52,6 @@ static int with_client(const char *name, const struct report_options *o,
 	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
 }
 
-static void print_line(const json_t *v)
-{
-	json_dumpf(v, stdout, JSON_COMPACT);
-	putchar('\n');
-}
-
 /* ---- list ---- */
 
 static const struct table_column list_columns[] = {
@@ -110,7 +104,7 @@ static bool tell_notice(struct api_client *c, struct sp_buf *why)
 static bool on_row(void *owner, const json_t *r)
 {
 	struct table *t = owner;                /* NULL: as lines of JSON */
-	t ? add_row(t, r) : print_line(r);
+	t ? add_row(t, r) : cmd_print_json(r);
 	return true;
 }
 
@@ -200,7 +194,7 @@ static bool on_suppression(void *owner, const json_t *s)
 {
 	struct table *t = owner;
 	if (t == NULL) {
-		print_line(s);
+		cmd_print_json(s);
 		return true;
 	}
 	table_cell(t, report_text(s, "address"));
@@ -228,7 +222,7 @@ static bool suppressions(struct api_client *c, const struct report_options *o, c
 	query_add(&target, "address", o->remove);
 	json_t *v = api_client_json(c, "DELETE", sp_buf_cstr(&target), why);
 	if (v && o->json)
-		print_line(v);
+		cmd_print_json(v);
 	else if (v)
 		printf("reports are mailed to %s again\n", report_text(v, "address"));
 	json_decref(v);

@@ -59,8 +59,7 @@ static void show_results(struct following *f)
 			        report_number(r, "n") - f->seen - 1);
 		f->seen = report_number(r, "n");
 		if (f->options->json) {
-			json_dumpf(r, stdout, JSON_COMPACT);
-			putchar('\n');
+			cmd_print_json(r);
 		} else {
 			print_result(r);
 		}
@@ -96,8 +95,7 @@ static int conclude(struct following *f)
 	if (f->options->json) {
 		json_object_del(f->state, "results");
 		json_object_del(f->state, "running");
-		json_dumpf(f->state, stdout, JSON_COMPACT);
-		putchar('\n');
+		cmd_print_json(f->state);
 	} else {
 		print_summary(f);
 	}

@@ -6,7 +6,6 @@
 #include "relay/control.h"
 #include "relay/status_screen.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 
@@ -136,12 +135,8 @@ static int run(int argc, char **argv, const char *help, bool has_json, int (*com
 {
 	struct cmd_options o;
 	int wrong;
-	if (!cmd_options(argc, argv, help, has_json, &o, &wrong))
+	if (!cmd_options(argc, argv, help, has_json, &o, &wrong) || !cmd_arguments(argc, argv, 0, 0, &wrong))
 		return wrong;
-	if (optind < argc) {
-		fputs(help, stderr);
-		return RELAY_EXIT_USAGE;
-	}
 	return command(o.config, o.json);
 }
 

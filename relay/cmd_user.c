@@ -31,7 +31,7 @@ static const char help[] =
 	"                  is always allowed. Default: NAME where that is an address, else *\n"
 	"  --generate      makes a password up and prints it\n"
 	"  --file F        another file than the configuration's\n"
-	"  --json          one JSON object on standard output\n"
+	"  --json          one JSON object a line: {\"name\", \"senders\"}\n"
 	"exit: 0 done (check: it fits), 1 it did not work (check: it does not fit), 2 usage, 78 there is no configuration that names a file\n";
 
 struct request {
@@ -176,9 +176,11 @@ static int change(struct request *r)
 
 /* ---- questions ---- */
 
-static void list_json(void *arg, const char *name, const char *senders)
+static void list_json(void *arg SP_UNUSED, const char *name, const char *senders)
 {
-	json_array_append_new(arg, json_pack("{s:s, s:s}", "name", name, "senders", senders));
+	json_t *v = json_pack("{s:s, s:s}", "name", name, "senders", senders);
+	cmd_print_json(v);
+	json_decref(v);
 }
 
 static void list_row(void *arg, const char *name, const char *senders)
@@ -194,12 +196,7 @@ static int list(struct request *r)
 	if (u == NULL)
 		return failed(why.text);
 	if (r->json) {
-		json_t *users = json_array();
-		users_each(u, list_json, users);
-		json_t *v = json_pack("{s:s, s:o}", "file", r->file, "users", users);
-		json_dumpf(v, stdout, 0);
-		putchar('\n');
-		json_decref(v);
+		users_each(u, list_json, NULL);
 	} else {
 		struct table *t = table_begin(stdout, (const struct table_column[]){ { "name", false, true }, { "may send as", false, true } }, 2);
 		users_each(u, list_row, t);
