@@ -17,7 +17,7 @@
 #define ERROR_MAX 2048
 
 const struct core_httpd_limits core_httpd_usual = {
-	.head_max = 16384, .body_max = 65536, .connections_max = 64, .request_ms = 10000, .idle_ms = 60000,
+	.head_max = 16384, .body_max = 65536, .connections_max = 64, .answers_max = 32u << 20, .request_ms = 10000, .idle_ms = 60000,
 };
 
 enum client_state { READING, HANDLING, SENDING };
@@ -30,6 +30,7 @@ struct core_httpd {
 	void *owner;
 	struct sp_link clients;                 /* of struct client */
 	unsigned client_count;
+	size_t untaken;                         /* octets of answers on their way */
 };
 
 struct client {
@@ -42,6 +43,7 @@ struct client {
 	bool last;                              /* the answer ends the connection */
 	struct sp_buf held;                     /* octets behind the request that is being handled */
 	struct core_httpd_request *request;     /* while HANDLING */
+	size_t untaken;                         /* SENDING: octets of the answer's body */
 };
 
 struct core_httpd_request {
@@ -131,6 +133,7 @@ static void forget(struct client *c)
 {
 	sp_list_remove(&c->link);
 	c->server->client_count--;
+	c->server->untaken -= c->untaken;
 	if (c->request)
 		c->request->client = NULL;
 	core_httpreq_free(c->reader);
@@ -232,6 +235,8 @@ static void on_drained(void *owner)
 	struct client *c = owner;
 	if (c->state != SENDING)
 		return;
+	c->server->untaken -= c->untaken;
+	c->untaken = 0;
 	if (c->last)
 		finish(c, LINGER_MS);
 	else
@@ -341,6 +346,8 @@ static void answer(struct core_httpd_request *q, struct answer *a)
 		c->state = SENDING;
 		core_conn_deadline(c->conn, c->server->limits.idle_ms);
 		c->last = !q->keep_alive;
+		c->untaken = a->body->len;
+		c->server->untaken += c->untaken;
 		send_answer(c->conn, a);
 	} else {
 		sp_buf_clear(a->body);
@@ -354,6 +361,12 @@ void core_httpd_answer(struct core_httpd_request *q, int status, const char *con
 	if (sp_buf_failed(body)) {
 		sp_buf_clear(body);
 		core_httpd_refuse(q, 500, "the answer is larger than the limit");
+		return;
+	}
+	const struct core_httpd *d = q->client ? q->client->server : NULL;
+	if (d && d->untaken > 0 && body->len > d->limits.answers_max - sp_min(d->untaken, d->limits.answers_max)) {
+		sp_buf_clear(body);
+		core_httpd_refuse(q, 503, "too many answers wait for those who asked to take them");
 		return;
 	}
 	answer(q, &(struct answer){ .status = status, .content_type = content_type, .body = body });

@@ -13,10 +13,11 @@ struct core_httpd_request;              /* a request that waits for its answer *
 struct core_httpd_limits {
 	size_t head_max, body_max;      /* octets of a request: more is answered 431 or 413 */
 	unsigned connections_max;       /* more are answered 503 and closed */
+	size_t answers_max;             /* octets of all answers that are not taken yet: what comes on top is answered 503; a single one may be larger */
 	uint64_t request_ms;            /* from the first octet of a request to its last, else 408 */
 	uint64_t idle_ms;               /* between requests, and for taking an answer: then it is closed */
 };
-extern const struct core_httpd_limits core_httpd_usual;        /* 16 KiB, 64 KiB, 64, 10 s, 60 s */
+extern const struct core_httpd_limits core_httpd_usual;        /* 16 KiB, 64 KiB, 64, 32 MiB, 10 s, 60 s */
 
 /* Called for every well-formed request; `q` is the callee's until it answers it, exactly once: also when the client has gone meanwhile, or the
  * server was closed, which it need not know. Answering, and closing the server, inside is fine. */

@@ -255,6 +255,28 @@ static void test_requests_without_reading_do_not_fill_memory(void **state SP_UNU
 	end_free(e);
 }
 
+static void test_slow_clients_do_not_fill_memory(void **state SP_UNUSED)
+{
+	struct end *slow[4];
+	limits.answers_max = 9u << 20;
+	reopen_server();
+	for (size_t i = 0; i < SP_COUNT(slow); i++) {           /* 4 MiB each; their first octets go into the sockets */
+		slow[i] = client(GET("/large"));
+		core_conn_pause(slow[i]->conn);
+		UNTIL(handled == i + 1);
+	}
+	for (size_t i = 0; i < SP_COUNT(slow); i++) {
+		core_conn_resume(slow[i]->conn);
+		UNTIL(strstr(got(slow[i]), i < 2 ? "HTTP/1.1 200" : "HTTP/1.1 503"));
+		UNTIL(slow[i]->got.len > (i < 2 ? (size_t)4 << 20 : 0));
+	}
+	struct end *e = client(GET("/large"));                  /* those were taken */
+	UNTIL(strstr(got(e), "HTTP/1.1 200"));
+	end_free(e);
+	for (size_t i = 0; i < SP_COUNT(slow); i++)
+		end_free(slow[i]);
+}
+
 /* Who says at once that nothing more will come still gets the answer. */
 static void test_request_and_half_close(void **state SP_UNUSED)
 {
@@ -427,6 +449,7 @@ int main(void)
 		T(test_body_that_waited_for_100),
 		T(test_pipelined_requests_wait_their_turn),
 		T(test_requests_without_reading_do_not_fill_memory),
+		T(test_slow_clients_do_not_fill_memory),
 		T(test_request_and_half_close),
 		T(test_answer_to_somebody_who_has_gone),
 		T(test_closed_with_requests_waiting),
