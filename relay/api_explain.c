@@ -14,16 +14,17 @@ static void on_told(void *owner, json_t *told)
 }
 
 /* As relay/inbound_mail.c finds it for a recipient. NULL after it was refused. */
-static const char *destination_of(struct api_request *q, const char *domain, const char *sender)
+static const char *destination_of(struct api_request *q, const char *domain, const char *sender, const char **address)
 {
 	struct smtp_address to, from;
-	const char *why, *address = sp_arena_printf(&q->arena, "postmaster@%s", domain);
+	const char *why;
 	struct route_mail mail = { .sender = sender ? &from : NULL, .wish = STS_WISH_NONE };
 	if (sender && !smtp_address_parse(sp_str_of(sender), true, &q->arena, &from, &why)) {
 		api_refuse(q, 400, "sender: '%s' is no address: %s", sender, why);
 		return NULL;
 	}
-	if (!smtp_address_parse(sp_str_of(address), false, &q->arena, &to, &why)) {
+	*address = sp_arena_printf(&q->arena, "postmaster@%s", domain);
+	if (!smtp_address_parse(sp_str_of(*address), false, &q->arena, &to, &why)) {
 		api_refuse(q, 400, "domain: '%s' is none: %s", domain, why);
 		return NULL;
 	}
@@ -40,9 +41,9 @@ static void on_domain(struct api_request *q)
 		api_refuse(q, 400, "domain: it is missing");
 		return;
 	}
-	const char *destination = destination_of(q, domain, sender);
+	const char *address, *destination = destination_of(q, domain, sender, &address);
 	if (destination)
-		explain_destination(q->world->relay, destination, on_told, q);
+		explain_destination(q->world->relay, destination, address, sender, on_told, q);
 }
 
 static const struct api_route routes[] = {

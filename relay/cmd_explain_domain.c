@@ -42,6 +42,8 @@ static void print_now(const json_t *v)
 	const char *now = text(v, "now"), *why = text(v, "why"), *until = text(json_object_get(v, "state"), "held_until");
 	if (strcmp(now, "try") == 0)
 		printf("%s: mail would be tried at once\n", text(v, "destination"));
+	else if (strcmp(now, "hold") == 0)
+		printf("%s: mail would stay here, %s\n", text(v, "destination"), why);
 	else if (strcmp(now, "wait") == 0)
 		printf("%s: mail would wait until %s: %s\n", text(v, "destination"), until, why);
 	else

@@ -3,6 +3,7 @@
 
 #include "relay/destination_impl.h"
 #include "relay/dnssec.h"
+#include "relay/holds.h"
 #include "relay/plan_tell.h"
 #include "relay/policy.h"
 
@@ -14,7 +15,7 @@ struct question {
 	struct sp_link link;            /* in shard->questions, while a plan is made */
 	struct relay *relay;
 	struct shard *shard;
-	char *destination;
+	char *destination, *address, *sender;
 	struct plan_making *making;
 	json_t *told;
 	void (*done)(void *owner, json_t *told);
@@ -28,6 +29,8 @@ static void run_told(struct core_mail *mail)
 	struct question *q = sp_container_of(mail, struct question, mail);
 	q->done(q->owner, q->told);
 	free(q->destination);
+	free(q->address);
+	free(q->sender);
 	free(q);
 }
 
@@ -101,13 +104,26 @@ static json_t *tell_refresh(struct shard *s, const char *domain)
 	return told;
 }
 
+/* As relay/inbound_store.c does with a message. */
+static bool is_caught(const struct question *q, struct sp_fail *why)
+{
+	struct queue_recipient to = { .address = q->address, .destination = q->destination };
+	if (holds_apply(q->shard->holds, q->sender, &to, 1, false, core_clock_wall_ms()) == 0)
+		return false;
+	bool told = to.held->reason && *to.held->reason;
+	sp_fail_set(why, SP_FAIL_POLICY, "held by an operator's rule%s%s", told ? ": " : "", told ? to.held->reason : "");
+	return true;
+}
+
 /* In one word, and why. */
-static void tell_now(const struct destination *d, const struct plan *p, json_t *told)
+static void tell_now(const struct question *q, const struct destination *d, const struct plan *p, json_t *told)
 {
 	struct sp_fail why;
 	enum outcome outcome = plan_outcome(p, &why);
 	const char *word = "try";
-	if (d && destination_held(d)) {
+	if (is_caught(q, &why)) {
+		word = "hold";
+	} else if (d && destination_held(d)) {
 		word = "wait";
 		why = d->last;
 	} else if (outcome != OUTCOME_DELIVERED) {
@@ -126,7 +142,7 @@ static void tell(struct question *q, const struct plan *p, bool remembered)
 	q->told = json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o}", "destination", p->label, "name", q->destination,
 	                    "plan", plan_tell(p, q->shard->config, dnssec_believed(r), core_clock_wall_s()), "remembered", remembered, "resolver", resolver,
 	                    "policy_refresh", tell_refresh(q->shard, p->policy_domain), "state", tell_state(d), "addresses", tell_addresses(r, p));
-	tell_now(d, p, q->told);
+	tell_now(q, d, p, q->told);
 	send_back(q);
 }
 
@@ -164,9 +180,10 @@ void explain_stop_all(struct shard *s)
 
 /* --- from the main thread --- */
 
-void explain_destination(struct relay *r, const char *destination, void (*done)(void *owner, json_t *told), void *owner)
+void explain_destination(struct relay *r, const char *destination, const char *address, const char *sender, void (*done)(void *owner, json_t *told), void *owner)
 {
 	struct question *q = sp_alloc(sizeof(*q));
-	*q = (struct question){ .mail.run = run_question, .relay = r, .shard = shard_of(r, destination), .destination = sp_strdup(destination), .done = done, .owner = owner };
+	*q = (struct question){ .mail.run = run_question, .relay = r, .shard = shard_of(r, destination), .destination = sp_strdup(destination),
+	                        .address = sp_strdup(address), .sender = sp_strdup(sender ? sender : "?"), .done = done, .owner = owner };
 	core_mailbox_post(q->shard->mailbox, &q->mail);
 }

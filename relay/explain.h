@@ -5,7 +5,7 @@
  *    "state": {"state": "unknown" (nothing is in memory of it), "quiet", "working" or "held", "held_until", "why", "failures", "since", "sessions", "idle_sessions",
  *              "sessions_allowed", "waiting", "under_way", "more": there is more in the spool, "rate": "20 in 60 s" or null},
  *    "addresses": [{"address", "sessions", "sessions_allowed", "dead_for_ms", "paused_for_ms", "why"}], those that are remembered,
- *    "now": "try", "wait", "defer" or "bounce", "why": text} */
+ *    "now": "try", "hold" (by an operator's rule, whatever the plan says), "wait", "defer" or "bounce", "why": text} */
 #ifndef RELAY_EXPLAIN_H
 #define RELAY_EXPLAIN_H
 
@@ -13,8 +13,9 @@
 
 #include <jansson.h>
 
-/* One call of `done` on the main thread, on a later turn: `told` is a new reference, NULL where the relay is stopping. Main thread. */
-void explain_destination(struct relay *r, const char *destination, void (*done)(void *owner, json_t *told), void *owner);
+/* Of mail to `address`, from `sender` (NULL: from one whom no rule names). One call of `done` on the main thread, on a later turn: `told` is a new reference, NULL
+ * where the relay is stopping. Main thread. */
+void explain_destination(struct relay *r, const char *destination, const char *address, const char *sender, void (*done)(void *owner, json_t *told), void *owner);
 /* The shard stops: who waits for a plan is told. On its thread. */
 void explain_stop_all(struct shard *s);
 

@@ -619,6 +619,19 @@ def test_explain_a_dead_address_and_a_domain_without_mail(world, relay, send):
     assert told["now"] == "bounce" and "null MX" in told["why"]
 
 
+def test_explain_tells_of_rules_that_hold(world, relay, send):
+    domain = world.domain()
+    domain.mx()
+    done = relay.command("queue", "hold", "--rule", "--domain", domain.name, "--reason", "they asked", "--json")
+    assert done.returncode == 0, done.stderr
+    told = explain(relay, domain)
+    assert told["now"] == "hold" and "they asked" in told["why"]
+    assert "mail would stay here" in relay.command("explain", str(domain)).stdout
+    other = world.domain()
+    other.mx()
+    assert explain(relay, other)["now"] == "try"
+
+
 def test_explain_without_a_relay(world, make_relay):
     relay = make_relay().start()
     relay.stop()
