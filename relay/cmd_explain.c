@@ -1,5 +1,5 @@
 /* relay/cmd_explain.c - strictpost explain ID: the story of a message, from the evidence that the spool keeps (relay/evidence.h) and the queue.
- * What is told of a message: its own events; and between them what was tried for its destinations without it, which is why it waited. */
+ * What is told of a message: its own events; and with them what was tried for its destinations without it, which is why it waited. */
 #include "relay/cmd_explain_domain.h"
 
 #include "queue/store.h"
@@ -29,6 +29,12 @@ static const char help[] =
 	"  --no-transcript   nothing of what was said\n"
 	"  --json            one JSON object: {\"queue_id\", \"message\", \"events\"}; of a domain what GET /explain/domain answers, and \"sessions\"\n"
 	"exit: 0 told, 1 nothing is known of it, or it cannot be asked, 2 usage, 78 a configuration that does not hold\n";
+
+struct story {
+	json_t *message;                /* NULL: not in the queue */
+	json_t *events;                 /* its own */
+	json_t *all;                    /* and what was tried meanwhile */
+};
 
 /* ---- asking ---- */
 
@@ -146,21 +152,39 @@ static bool is_told(const json_t *events, const char *session)
 	return false;
 }
 
-/* It failed after the message came, and before its story ended. */
+static bool has_failed(const json_t *session)
+{
+	const char *verdict = text(json_object_get(session, "data"), "verdict");
+	return strcmp(verdict, "failed") == 0 || strcmp(verdict, "refused") == 0;
+}
+
+/* It was after the message came, and before its story ended. */
 static bool concerns(const json_t *session, const json_t *events, bool ended)
 {
 	const json_t *first = json_array_get(events, 0), *last = json_array_get(events, json_array_size(events) - 1);
-	const char *at = text(session, "at"), *verdict = text(json_object_get(session, "data"), "verdict");
-	bool failed = strcmp(verdict, "failed") == 0 || strcmp(verdict, "refused") == 0;
-	return failed && strcmp(at, text(first, "at")) >= 0 && (!ended || strcmp(at, text(last, "at")) <= 0) && !is_told(events, text(session, "id"));
+	const char *at = text(session, "at");
+	return strcmp(at, text(first, "at")) >= 0 && (!ended || strcmp(at, text(last, "at")) <= 0) && !is_told(events, text(session, "id"));
 }
 
-static bool add_sessions(struct api_client *c, const char *destination, const json_t *events, bool ended, json_t *out, struct sp_buf *why)
+/* Does the message wait for the destination itself? */
+static bool waits_for(const json_t *message, const char *destination)
 {
 	size_t i;
+	const json_t *r;
+	json_array_foreach(json_object_get(message, "recipients"), i, r)
+		if (json_is_true(json_object_get(r, "site")) && strcmp(text(r, "destination"), destination) == 0)
+			return true;
+	return false;
+}
+
+/* Those that failed meanwhile; where there was none, and the message waits for the destination, the last that failed before it came: that is why. */
+static bool add_sessions(struct api_client *c, const char *destination, const struct story *story, json_t *out, struct sp_buf *why)
+{
+	size_t i, told = json_array_size(out);
+	bool ended = has_ended(story->message, story->events), waits = waits_for(story->message, destination);
 	json_t *s, *page = ask(c, "/evidence/sessions", "destination", destination, "limit", SESSIONS_ASKED, why);
 	json_array_foreach(json_object_get(page, "sessions"), i, s)
-		if (concerns(s, events, ended))
+		if (has_failed(s) && (concerns(s, story->events, ended) || (waits && json_array_size(out) == told && !is_told(story->events, text(s, "id")))))
 			json_array_append_new(out, json_pack("{s:O, s:O}", "at", json_object_get(s, "at"), "session", s));
 	json_decref(page);
 	return page != NULL;
@@ -190,12 +214,6 @@ static json_t *merge(const json_t *events, const json_t *tried)
 
 /* ---- the story ---- */
 
-struct story {
-	json_t *message;                /* NULL: not in the queue */
-	json_t *events;                 /* its own */
-	json_t *all;                    /* and what was tried meanwhile */
-};
-
 static bool add_pem(struct api_client *c, const struct story *s, struct sp_buf *why)
 {
 	size_t i;
@@ -222,7 +240,7 @@ static bool gather(struct api_client *c, const char *id, bool pem, struct story 
 	json_t *names = destinations_of(s->message, s->events);
 	if (json_array_size(s->events) > 0)
 		json_object_foreach(names, name, v)
-			good = good && add_sessions(c, name, s->events, has_ended(s->message, s->events), tried, why);
+			good = good && add_sessions(c, name, s, tried, why);
 	s->all = merge(s->events, tried);
 	json_decref(names);
 	json_decref(tried);

@@ -110,7 +110,7 @@ static void print_policy(const json_t *d)
 	label("policy");
 	putf("%s", text(d, "policy"));
 	if (*text(d, "source"))
-		putf(" (id %s) from %s, fetched %s, cached until %s", text(d, "policy_id"), text(d, "source"), text(d, "fetched"), text(d, "expires"));
+		putf(" (id %s); source %s, fetched %s, cached until %s", text(d, "policy_id"), text(d, "source"), text(d, "fetched"), text(d, "expires"));
 	printf("\n");
 	if (*text(d, "fetch_failure")) {
 		label("");

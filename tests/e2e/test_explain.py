@@ -160,6 +160,23 @@ def test_refused_by_policy_waits_and_is_told(world, start_relay):
     assert not host.seen
 
 
+def test_what_failed_before_it_came_is_why_it_waits(world, start_relay):
+    relay = start_relay(delivery=PATIENT)
+    domain = world.domain().policy("enforce", mx=("mail.{domain}",))
+    domain.mx()
+    first = submit(relay.address, domain.user())
+    relay.wait_held(domain.name)
+    wait_tried(relay, first)
+    name = submit(relay.address, domain.user())
+    [session] = wait_until(lambda: tried(story(relay, name)), 20, "the session that failed before")
+    assert (session["fault"], session["policy"], session["source"]) == ("validation-failure", "sts/enforce", "fetched")
+    assert [event["at"] for event in story(relay, name)["events"]] == sorted(event["at"] for event in story(relay, name)["events"])
+    other = world.domain()
+    other.mx()
+    quick = submit(relay.address, other.user())
+    assert not tried(wait_attempts(relay, quick))
+
+
 def test_put_off_with_its_time(world, start_relay):
     relay = start_relay(delivery=PATIENT)
     domain = world.domain()
