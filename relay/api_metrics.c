@@ -1,18 +1,16 @@
 /* relay/api_metrics.c - GET /metrics, an area of the admin API (relay/api.h): what the relay counts (relay/metrics.h) and what it has (relay/gauges.h), for Prometheus.
- * The store is asked once for all who wait, and at most every STORED_MS; for what takes it long, so seldom that it is a hundredth of its time at most:
+ * The store is asked once for all who wait, and at most every STORED_MS; for what takes it long, more seldom (relay/stored.h):
  *
  *   GET -> queue_gauges -> policies and reports -> pages of the spool (relay/worst.h) -> answers */
 #include "relay/api_areas.h"
 
 #include "core/clock.h"
-#include "queue/evidence.h"
 #include "relay/gauges.h"
 #include "relay/metrics.h"
 
 #include <stdlib.h>
 
 #define STORED_MS 10000                 /* what the store said is good for so long */
-#define SHARE 100                       /* of the store's time, one part for what looks at every row */
 #define PAGE 5000                       /* destinations */
 #define PAGES 2                         /* of the spool, each time */
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -20,7 +18,7 @@
 struct scrape {
 	struct gauges_stored stored;
 	struct worst worst;
-	uint64_t good_until_ms, rest_after_ms;  /* monotonic */
+	uint64_t good_until_ms;                 /* monotonic */
 	unsigned pages;                         /* still to be read */
 	bool asking;                            /* the store is asked */
 	struct sp_link waiting;                 /* of struct waiter */
@@ -74,57 +72,11 @@ static void read_page(struct scrape *m)
 	queue_shape(m->world->store, m->worst.after, PAGE, core_clock_wall_ms(), m->world->mailbox, on_page, m);
 }
 
-static void read_pages(struct scrape *m)
+static void read_pages(void *owner)
 {
+	struct scrape *m = owner;
 	m->pages = PAGES;
 	read_page(m);
-}
-
-/* ---- what looks at every row ---- */
-
-struct rest_op {
-	struct queue_op op;
-	struct scrape *scrape;
-	struct sts_cache_counts policies;
-	struct rpt_outbox_counts reports;
-	uint64_t evidence;
-	uint64_t took_us;
-};
-
-static enum core_db_status run_rest(struct core_db *db, struct queue_op *op)
-{
-	struct rest_op *r = sp_container_of(op, struct rest_op, op);
-	uint64_t began_us = core_clock_mono_us();
-	enum core_db_status status = sts_cache_count(db, core_clock_wall_s(), &r->policies);
-	if (status == CORE_DB_OK)
-		status = rpt_outbox_states(db, core_clock_wall_s(), &r->reports);
-	if (status == CORE_DB_OK)
-		status = queue_evidence_octets(db, &r->evidence);
-	r->took_us = core_clock_mono_us() - began_us;
-	return status;
-}
-
-static void on_rest(struct queue_op *op, const struct sp_fail *why)
-{
-	struct rest_op *r = sp_container_of(op, struct rest_op, op);
-	struct scrape *m = r->scrape;
-	m->stored.rest_known = !sp_failed(why);
-	m->stored.policies = r->policies;
-	m->stored.reports = r->reports;
-	m->stored.evidence = r->evidence;
-	m->rest_after_ms = core_clock_mono_ms() + r->took_us * SHARE / 1000;
-	free(r);
-	read_pages(m);
-}
-
-static void ask_rest(struct scrape *m)
-{
-	struct rest_op *r = sp_alloc(sizeof(*r));
-	r->scrape = m;
-	r->op.run = run_rest;
-	r->op.done = on_rest;
-	r->op.reply_to = m->world->mailbox;
-	queue_store_submit(m->world->store, &r->op);
 }
 
 /* ---- GET ---- */
@@ -134,10 +86,7 @@ static void on_gauges(void *owner, const struct queue_gauges *g, const struct sp
 	struct scrape *m = owner;
 	m->stored.queue_known = !sp_failed(why);
 	m->stored.queue = *g;
-	if (core_clock_mono_ms() >= m->rest_after_ms)
-		ask_rest(m);
-	else
-		read_pages(m);
+	stored_ask(&m->stored.rest, m->world->store, m->world->mailbox, read_pages, m);
 }
 
 static void on_get(struct api_request *q)

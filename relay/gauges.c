@@ -192,10 +192,10 @@ void gauges_write(const struct relay *r, const struct config *c, const struct ga
 {
 	if (g->queue_known)
 		write_queue(&g->queue, out);
-	if (g->rest_known) {
-		write_policies(&g->policies, out);
-		write_reports(&g->reports, out);
-		gauge(out, "strictpost_evidence_bytes", "What is kept of attempts in the spool; evidence.size bounds it.", (double)g->evidence);
+	if (g->rest.known) {
+		write_policies(&g->rest.policies, out);
+		write_reports(&g->rest.reports, out);
+		gauge(out, "strictpost_evidence_bytes", "What is kept of attempts in the spool; evidence.size bounds it.", (double)g->rest.evidence);
 	}
 	write_worst(worst, out);
 	write_sessions(r, out);

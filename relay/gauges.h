@@ -5,17 +5,14 @@
 
 #include "queue/list.h"
 #include "relay/relay.h"
+#include "relay/stored.h"
 #include "relay/worst.h"
-#include "rpt/outbox.h"
-#include "sts/cache.h"
 
 /* What the store was asked. */
 struct gauges_stored {
-	bool queue_known, rest_known;
+	bool queue_known;
 	struct queue_gauges queue;
-	struct sts_cache_counts policies;
-	struct rpt_outbox_counts reports;
-	uint64_t evidence;                      /* octets */
+	struct stored rest;
 };
 void gauges_write(const struct relay *r, const struct config *c, const struct gauges_stored *g, const struct worst *worst, struct sp_buf *out);
 

@@ -3,19 +3,14 @@
 
 #include "core/clock.h"
 #include "core/loop.h"
-#include "queue/evidence.h"
 #include "queue/list.h"
 #include "queue/space.h"
 #include "relay/lately.h"
 #include "relay/metrics.h"
 #include "relay/relay.h"
-#include "rpt/outbox.h"
-#include "sts/cache.h"
+#include "relay/stored.h"
 
 #include <stdlib.h>
-
-#define REST_MS 10000                   /* what looks at every row is asked at most so often, */
-#define REST_SHARE 100                  /* and takes one part in so many of the store's time */
 
 struct status_watch {
 	const struct api_world *world;
@@ -24,11 +19,7 @@ struct status_watch {
 	/* what the store said */
 	struct sp_fail queue_fail;
 	struct queue_gauges queue;
-	bool rest_known;
-	uint64_t rest_after_ms;                 /* monotonic: it is asked again */
-	struct sts_cache_counts policies;
-	struct rpt_outbox_counts reports;
-	uint64_t evidence;
+	struct stored stored;
 	void (*done)(void *owner);
 	void *owner;
 };
@@ -63,53 +54,12 @@ static void on_timer(void *owner)
 
 /* ---- the store ---- */
 
-struct rest_op {
-	struct queue_op op;
-	struct status_watch *watch;
-	struct sts_cache_counts policies;
-	struct rpt_outbox_counts reports;
-	uint64_t evidence;
-	uint64_t took_ms;
-};
-
-static enum core_db_status run_rest(struct core_db *db, struct queue_op *op)
-{
-	struct rest_op *r = sp_container_of(op, struct rest_op, op);
-	uint64_t began_ms = core_clock_mono_ms();
-	enum core_db_status status = sts_cache_count(db, core_clock_wall_s(), &r->policies);
-	if (status == CORE_DB_OK)
-		status = rpt_outbox_states(db, core_clock_wall_s(), &r->reports);
-	if (status == CORE_DB_OK)
-		status = queue_evidence_octets(db, &r->evidence);
-	r->took_ms = core_clock_mono_ms() - began_ms;
-	return status;
-}
-
-static void on_rest(struct queue_op *op, const struct sp_fail *why)
-{
-	struct rest_op *r = sp_container_of(op, struct rest_op, op);
-	struct status_watch *w = r->watch;
-	w->rest_known = !sp_failed(why);
-	w->policies = r->policies;
-	w->reports = r->reports;
-	w->evidence = r->evidence;
-	w->rest_after_ms = core_clock_mono_ms() + sp_max(REST_MS, r->took_ms * REST_SHARE);
-	free(r);
-	w->done(w->owner);
-}
-
 static void on_gauges(void *owner, const struct queue_gauges *g, const struct sp_fail *why)
 {
 	struct status_watch *w = owner;
 	w->queue_fail = *why;
 	w->queue = *g;
-	if (w->rest_known && core_clock_mono_ms() < w->rest_after_ms) {
-		w->done(w->owner);
-		return;
-	}
-	struct rest_op *r = sp_alloc(sizeof(*r));
-	*r = (struct rest_op){ .op.run = run_rest, .op.done = on_rest, .op.reply_to = w->world->mailbox, .watch = w };
-	queue_store_submit(w->world->store, &r->op);
+	stored_ask(&w->stored, w->world->store, w->world->mailbox, w->done, w->owner);
 }
 
 void status_watch_ask(struct status_watch *w, void (*done)(void *owner), void *owner)
@@ -185,11 +135,11 @@ void status_watch_tell(const struct status_watch *w, json_t *into)
 	json_object_set_new(into, "tls", tls_value(w));
 	json_object_set_new(into, "queue", queue_value(w));
 	json_object_set_new(into, "disk", disk_value(w));
-	if (!w->rest_known)
+	if (!w->stored.known)
 		return;
-	json_object_set_new(into, "policies", policies_value(&w->policies));
-	json_object_set_new(into, "reports", json_pack("{s:o, s:o}", "open", number(w->reports.states[RPT_STATE_OPEN]), "due", number(w->reports.due)));
-	json_object_set_new(into, "evidence_octets", number(w->evidence));
+	json_object_set_new(into, "policies", policies_value(&w->stored.policies));
+	json_object_set_new(into, "reports", json_pack("{s:o, s:o}", "open", number(w->stored.reports.states[RPT_STATE_OPEN]), "due", number(w->stored.reports.due)));
+	json_object_set_new(into, "evidence_octets", number(w->stored.evidence));
 }
 
 /* ---- life ---- */
