@@ -32,8 +32,8 @@ static void write_queue(const struct queue_gauges *q, struct sp_buf *out)
 {
 	gauge(out, "strictpost_queue_messages", "Messages in the spool.", (double)q->messages);
 	gauge(out, "strictpost_queue_recipients", "Recipients in the spool, held and quarantined ones too.", (double)q->recipients);
-	gauge(out, "strictpost_queue_held_recipients", "Recipients that are held.", (double)q->held);
-	gauge(out, "strictpost_queue_quarantined_recipients", "Recipients that cannot be read, or whose message was in hand in three crashes.", (double)q->quarantined);
+	gauge(out, "strictpost_queue_held_recipients", "Recipients that are held; counted up to 100000.", (double)q->held);
+	gauge(out, "strictpost_queue_quarantined_recipients", "Recipients that cannot be read, or whose message was in hand in three crashes; counted up to 100000.", (double)q->quarantined);
 	gauge(out, "strictpost_queue_waiting_destinations", "Destinations that wait for their next attempt.", (double)q->waiting_destinations);
 	gauge(out, "strictpost_queue_oldest_seconds", "Age of the oldest message in the spool, held ones too; 0: it is empty.", age_s(q->oldest_ms));
 	gauge(out, "strictpost_queue_oldest_waiting_seconds", "How long the oldest message waits that is not held, by its sender neither, or quarantined; 0: there is none.", age_s(q->oldest_waiting_ms));
