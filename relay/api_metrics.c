@@ -12,7 +12,7 @@
 
 #define STORED_MS 10000                 /* what the store said is good for so long */
 #define PAGE 5000                       /* destinations */
-#define PAGES 2                         /* of the spool, each time */
+#define PAGES 5                         /* of the spool, each time; one takes QUEUE_LOOK_MS at most (queue/walk.h), and a million recipients some 250 of them */
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 struct scrape {
