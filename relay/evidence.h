@@ -60,7 +60,8 @@ struct evidence_attempt *evidence_attempt_new(struct shard *s, const struct queu
 /* What came of it: to be called once. `outcomes`: one a recipient; `kinds`: one a notice ("failed"). */
 void evidence_attempt_end(struct evidence_attempt *a, const struct queue_job *job, const struct outcome_recipient *outcomes,
                           struct queue_message *const *notices, const char *const *kinds, size_t notice_count);
-SP_NODISCARD enum core_db_status evidence_attempt_write(struct core_db *db, const struct evidence_attempt *a);         /* on the store's thread */
+/* On the store's thread. Written with results that must be written, perhaps where there is little room left: from the fourth time on it is left out. */
+SP_NODISCARD enum core_db_status evidence_attempt_write(struct core_db *db, struct evidence_attempt *a);
 void evidence_attempt_free(struct evidence_attempt *a);
 
 /* What an operator did to messages: "retry", "hold", "release", "delete", "bounce". In a transaction of its own, on the loop of no one: nobody waits for it. `ids` and strings are

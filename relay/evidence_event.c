@@ -18,7 +18,9 @@ struct evidence_attempt {
 	char *reply;                            /* the peer's last word; NULL: none */
 	struct notice notices[4];
 	size_t notice_count;
+	unsigned tries;                         /* to write it; the store's */
 };
+#define TRIES 3
 
 static void add_cstr(struct sp_json *j, const char *key, const char *value)
 {
@@ -163,10 +165,11 @@ void evidence_attempt_end(struct evidence_attempt *a, const struct queue_job *jo
 
 /* ---- the store ---- */
 
-enum core_db_status evidence_attempt_write(struct core_db *db, const struct evidence_attempt *a)
+enum core_db_status evidence_attempt_write(struct core_db *db, struct evidence_attempt *a)
 {
-	if (a == NULL)
+	if (a == NULL || a->tries == TRIES)
 		return CORE_DB_OK;
+	a->tries++;
 	struct queue_evidence_event e = { .id = a->id, .at_ms = a->at_ms, .message = a->message, .session = a->sheet ? a->sheet->session : 0,
 	                                  .data = sp_buf_str(&a->data) };
 	enum core_db_status status = evidence_sheet_write(db, a->sheet);

@@ -1,0 +1,76 @@
+/* tests/unit/relay_evidence_test.c - relay/evidence_event.c: what is written with the results of an attempt. */
+#include "queue_fixture.h"
+
+#include "relay/evidence.h"
+#include "relay/shard.h"
+
+static const struct queue_schema schema = { "evidence", QUEUE_EVIDENCE_VERSION, queue_evidence_migrate };
+static struct evidence_attempt *attempt;
+
+static int open_store(void **state)
+{
+	struct sp_fail why;
+	make_folder(state);
+	store = queue_store_open(spool, &schema, 1, &why);
+	if (store == NULL)
+		fail_msg("%s", why.text);
+	loop = core_loop_new();
+	box = core_mailbox_open(loop);
+	return 0;
+}
+
+static int close_store(void **state)
+{
+	close_spool();
+	return remove_folder(state);
+}
+
+static int64_t number(struct core_db *db, const char *sql)
+{
+	struct core_stmt *s = core_db_stmt(db, sql);
+	int64_t got = core_stmt_step(s) == CORE_DB_ROW ? core_stmt_col_int(s, 0) : -1;
+	core_stmt_reset(s);
+	return got;
+}
+
+/* The results cannot be written again and again, as where the disk is full. */
+static enum core_db_status write_it(struct core_db *db, struct queue_op *op SP_UNUSED)
+{
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(core_db_exec(db, "DELETE FROM evidence_event"), CORE_DB_OK);
+		assert_int_equal(evidence_attempt_write(db, attempt), CORE_DB_OK);
+		assert_int_equal(number(db, "SELECT count(*) FROM evidence_event"), i < 3);
+	}
+	return CORE_DB_OK;
+}
+
+static void written(struct queue_op *op SP_UNUSED, const struct sp_fail *why)
+{
+	answered(why);
+}
+
+static void test_it_is_left_out_where_results_cannot_be_written(void **state SP_UNUSED)
+{
+	struct relay relay = { .store = store };
+	struct config config = { .evidence.keep_ms = 1000 };
+	struct shard shard = { .relay = &relay, .config = &config };
+	struct queue_message message = { .id = 10 };
+	struct queue_job job = { .message = &message };
+	struct settle_facts facts = { .waited = true };
+	struct queue_op op = { .run = write_it, .done = written, .reply_to = box };
+	attempt = evidence_attempt_new(&shard, &job, "a.example", &facts);
+	evidence_attempt_end(attempt, &job, NULL, NULL, NULL, 0);
+	pending++;
+	queue_store_submit(store, &op);
+	await_answers();
+	assert_false(sp_failed(&last));
+	evidence_attempt_free(attempt);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_it_is_left_out_where_results_cannot_be_written, open_store, close_store),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
