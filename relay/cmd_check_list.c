@@ -30,7 +30,7 @@ static void fault(struct check_list *l, struct sp_str name, const char *where, c
 	struct sp_buf shown;
 	sp_buf_init(&shown, 1024);
 	terminal_fit(&shown, name, 200);
-	fprintf(stderr, "strictpost check: %s'%s' is no domain: %s\n", where, sp_buf_cstr(&shown), why);
+	fprintf(stderr, "strictpost check: %s'%s' %s\n", where, sp_buf_cstr(&shown), why);
 	sp_buf_clear(&shown);
 	l->faults++;
 }
@@ -39,11 +39,15 @@ void check_list_add(struct check_list *l, const char *name, const char *where)
 {
 	const char *why, *domain = check_name(name, &l->arena, &why);
 	if (domain == NULL) {
-		fault(l, sp_str_of(name), where, why);
+		fault(l, sp_str_of(name), where, sp_arena_printf(&l->arena, "is no domain: %s", why));
 		return;
 	}
-	if (sp_map_find(&l->known, sp_str_of(domain)) || l->count == NAMES_MAX)
+	if (sp_map_find(&l->known, sp_str_of(domain)))
 		return;
+	if (l->count == NAMES_MAX) {
+		fault(l, sp_str_of(name), where, "is not looked at: a million stand before it");
+		return;
+	}
 	struct known *k = sp_arena_alloc(&l->arena, sizeof(*k));
 	sp_map_insert(&l->known, &k->node, sp_str_of(domain));
 	if (l->count == l->room) {
@@ -75,7 +79,7 @@ static void read_lines(struct check_list *l, FILE *f, const char *path)
 		struct sp_str name = name_of(line);
 		snprintf(where, sizeof(where), "%.300s:%u: ", path, n);
 		if (sp_str_find(name, '\0') < name.len)
-			fault(l, name, where, "it has an octet 0 in it");
+			fault(l, name, where, "is no domain: it has an octet 0 in it");
 		else if (name.len > 0)
 			check_list_add(l, sp_arena_dup(&l->arena, name), where);
 	}
