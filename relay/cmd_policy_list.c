@@ -199,12 +199,12 @@ int cmd_policy_list(int argc, char **argv)
 		return status;
 	char within[24];
 	struct sp_buf target;
-	snprintf(within, sizeof(within), "%" PRId64, within_ms / 1000);
+	snprintf(within, sizeof(within), "%" PRId64, (within_ms + 999) / 1000);        /* less than a second is not everything */
 	sp_buf_init(&target, POLICY_TEXT_MAX);
 	sp_buf_adds(&target, "/policy/list");
 	query_add(&target, "mode", mode);
 	query_add(&target, "failing", failing ? "1" : NULL);
-	query_add(&target, "within", within_ms >= 1000 ? within : NULL);
+	query_add(&target, "within", within_ms > 0 ? within : NULL);
 	status = list(&o, &target);
 	sp_buf_clear(&target);
 	return status;

@@ -74,6 +74,7 @@ def test_list_and_show(world, relay):
     assert set(cached(relay, "--mode", "testing")) == {testing.name}
     assert set(cached(relay, "--within", "3d")) == {testing.name, none.name}
     assert set(cached(relay, "--within", "3d", "--mode", "none")) == {none.name}
+    assert cached(relay, "--within", "500ms") == {}
     assert cached(relay, "--failing") == {}
     table = relay.command("policy", "list").stdout
     assert "\x1b" not in table and re.search(rf"^{enforce} +enforce +2[78]\.\d +.* 0 +mx\.{enforce}$", table, re.M), table
