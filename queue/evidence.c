@@ -182,18 +182,6 @@ static enum core_db_status drop_session(struct core_db *db, const struct oldest 
 	return status == CORE_DB_OK && o->chain ? drop_chain(db, o->chain, freed) : status;
 }
 
-static enum core_db_status read_size(struct core_db *db, int64_t *out)
-{
-	struct core_stmt *s = core_db_stmt(db, "SELECT octets FROM evidence_size WHERE id = 1");
-	enum core_db_status status = core_stmt_step(s);
-	*out = 0;
-	if (status != CORE_DB_ROW)
-		return status;
-	*out = core_stmt_col_int(s, 0);
-	core_stmt_reset(s);
-	return CORE_DB_OK;
-}
-
 struct sweep {
 	int64_t now_ms, before_ms;              /* what is from before this goes, */
 	int64_t upto;                           /* and what has an id up to this; 0: none */
@@ -247,11 +235,12 @@ static enum core_db_status drop_oldest(struct core_db *db, struct sweep *w, bool
 
 enum core_db_status queue_evidence_sweep(struct core_db *db, int64_t now_ms, int64_t keep_ms, uint64_t octets_max, size_t *budget)
 {
-	int64_t size, freed = 0, all = 0;
+	uint64_t size;
+	int64_t freed = 0, all = 0;
 	struct sweep w = { .now_ms = now_ms, .before_ms = keep_ms > 0 ? now_ms - keep_ms : INT64_MAX };
-	enum core_db_status status = read_size(db, &size);
+	enum core_db_status status = queue_evidence_octets(db, &size);
 	while (status == CORE_DB_OK && *budget > 0) {
-		status = drop_oldest(db, &w, size - all > 0 && (uint64_t)(size - all) > octets_max, &freed);
+		status = drop_oldest(db, &w, (int64_t)size > all && size - (uint64_t)all > octets_max, &freed);
 		if (freed == 0)
 			break;
 		all += freed;
