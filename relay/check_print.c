@@ -36,7 +36,7 @@ static void put(FILE *to, enum terminal_colour colour, struct sp_str s)
 	sp_buf_clear(&b);
 }
 
-static void put_line(const char *label, enum terminal_colour colour, const char *fmt, va_list args)
+SP_PRINTF(3, 0) static void put_line(const char *label, enum terminal_colour colour, const char *fmt, va_list args)
 {
 	struct sp_buf b;
 	sp_buf_init(&b, LINE_MAX_OCTETS);
