@@ -4,21 +4,20 @@
 #include "rpt/event.h"
 #include "smtp/address.h"
 
-/* The value without its escapes; NULL where one is broken, or stands for something that is not printable ASCII. */
+/* The value without its escapes; NULL where one is broken, or what comes of them is no text. */
 static const char *decode(struct sp_str s, struct sp_arena *arena)
 {
-	char *text = sp_arena_alloc(arena, s.len + 1), *at = text;
+	char *text = sp_arena_alloc(arena, s.len + 1);
+	size_t len = 0;
 	while (s.len > 0) {
 		char c = s.p[0];
 		if (c != '%')
 			s = sp_str_from(s, 1);
 		else if (!sp_take_escape(&s, '%', &c))
 			return NULL;
-		if (!sp_is_print(c))
-			return NULL;
-		*at++ = c;
+		text[len++] = c;
 	}
-	return text;
+	return smtp_is_utf8_text(sp_str_make(text, len)) ? text : NULL;
 }
 
 static bool read_value(const struct query_field *f, const char *text, struct sp_arena *arena)

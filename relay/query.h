@@ -7,7 +7,7 @@
 #include "core/buf.h"
 
 enum query_kind {
-	QUERY_TEXT,                     /* const char *, printable ASCII */
+	QUERY_TEXT,                     /* const char *, UTF-8 without controls: addresses may be that (RFC 6531), and so may an operator's reason */
 	QUERY_DOMAIN,                   /* const char *, lower case, A-labels */
 	QUERY_NUMBER,                   /* uint64_t */
 	QUERY_DAY,                      /* int64_t: rpt_day_parse() */

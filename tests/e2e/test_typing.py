@@ -1,5 +1,6 @@
 """What is typed wrongly, and what is not as it should be around a command: each says what to do, ends with the status that relay/cmd.h has for it, and changes nothing."""
 
+import json
 import os
 import re
 import shutil
@@ -271,3 +272,13 @@ def test_what_is_not_there(world, relay, words, status):
     assert words[-1].lower() in say(done).lower() or "in the queue" in say(done), say(done)
     assert len(say(done).splitlines()) <= SAID_MAX, say(done)
     assert relay.queued() == before
+
+
+def test_addresses_domains_and_reasons_beyond_ascii(relay):
+    """RFC 6531, RFC 5890; what is no UTF-8 is refused in words."""
+    for words in (("queue", "list", "--sender", "jürg@a.example"), ("queue", "list", "--domain", "bücher.example"),
+                  ("queue", "hold", "--domain", "bücher.example", "--rule", "--for", "1h", "--reason", "Kunde wünscht es"),
+                  ("policy", "list"), ("drain", "--undo")):
+        done = relay.command(*words)
+        assert done.returncode == 0, (words, done)
+    assert json.loads(relay.command("queue", "holds", "--json").stdout)["reason"] == "Kunde wünscht es"

@@ -35,7 +35,9 @@ static void test_refused(void **state)
 		{ "not hexadecimal",        "text=%4g" },
 		{ "NUL",                    "text=a%00b" },
 		{ "line end",               "text=a%0D%0Ab" },
-		{ "not ASCII",              "text=%C3%A4" },
+		{ "not UTF-8",              "text=%C3" },
+		{ "overlong",               "text=%C0%AF" },
+		{ "control of C1",          "text=%C2%85" },
 		{ "no day",                 "day=2026-02-29" },
 		{ "day and more",           "day=2026-02-28x" },
 		{ "number and more",        "number=1%20" },
@@ -66,6 +68,9 @@ static void test_read(void **state)
 	assert_int_equal(g.number, INT64_MAX);
 	assert_int_equal(g.day, 2);
 	assert_true(g.flag);
+	assert_true(read_query("text=j%C3%BCrg%40a.example&domain=b%C3%BCcher.example", &g, &arena));      /* RFC 6531, RFC 5890 */
+	assert_string_equal(g.text, "j\xc3\xbcrg@a.example");
+	assert_string_equal(g.domain, "xn--bcher-kva.example");
 	assert_true(read_query("flag=0&text=", &g, &arena));
 	assert_false(g.flag);
 	assert_string_equal(g.text, "");
