@@ -29,7 +29,7 @@ struct queue_filter {
 	const char *destination;        /* its next hop, as struct queue_recipient has it */
 	int64_t before_ms;              /* arrived before this */
 	enum queue_state state;         /* one recipient that fits is in it */
-	uint64_t hold_rule;             /* of one recipient: it is held, by this rule (queue/holds.h) */
+	uint64_t hold_rule;             /* of one recipient: it is held by this rule (queue/holds.h), or will be when a shard lets go of it */
 };
 /* Operations concern the recipients that fit, not the others of the same message; a filter that says nothing of recipients means all of them. True where it speaks of
  * them: recipient, domain, destination, state, hold_rule. */

@@ -42,22 +42,20 @@ static enum core_db_status quarantine(struct core_db *db, uint64_t id, const cha
 
 static enum core_db_status load_pair(struct core_db *db, struct load_op *o, const struct pair *p)
 {
-	struct queue_message *m = NULL;
+	struct queue_message *m;
 	struct queue_rows_recipients found;
 	const char *damage;
-	enum core_db_status status = queue_rows_take(db, p->id, p->destination, o->due_ms, &o->arena, &found, &damage);
-	if (status == CORE_DB_OK && damage == NULL)
-		status = queue_rows_message(db, o->store, p->id, &o->arena, &m, &damage);
-	if (status != CORE_DB_OK)
-		return status;
-	if (m == NULL)
-		return quarantine(db, p->id, damage);
-	if (found.count > 0) {
+	enum core_db_status status = queue_rows_message(db, o->store, p->id, &o->arena, &m, &damage);
+	if (status == CORE_DB_OK && m)
+		status = queue_rows_take(db, p->id, p->destination, o->due_ms, &o->arena, &found, &damage);
+	if (status == CORE_DB_OK && damage) {
+		status = quarantine(db, p->id, damage);
+	} else if (status == CORE_DB_OK && found.count > 0) {
 		o->loaded += sp_body_path(m->body) ? 0 : (size_t)m->size;
 		o->jobs[o->count++] = queue_job_new(m, found.at, found.count);
 	}
 	queue_message_unref(m);
-	return CORE_DB_OK;
+	return status;
 }
 
 static enum core_db_status load_pairs(struct core_db *db, struct load_op *o)

@@ -78,7 +78,7 @@ enum core_db_status queue_quarantine(struct core_db *db, uint64_t id, const char
 	sp_log_text(SP_LOG_ERROR, queue_id_str(id, text), "quarantine", "%s", reason);
 	struct core_stmt *s = core_db_stmt(db, "UPDATE recipient SET mark = 2, next_at = 9223372036854775807, deadline = NULL, hold_since = coalesce(hold_since, ?),"
 	                                       " hold_until = NULL, hold_rule = NULL, hold_reason = ?"
-	                                       " WHERE (id = ? OR (message = ? AND n > 0)) AND mark IS NOT 4");
+	                                       " WHERE (id = ? OR (message = ? AND n > 0)) AND next_at IS NOT NULL AND mark IS NOT 4");
 	core_stmt_int(s, 1, core_clock_wall_ms());
 	core_stmt_text(s, 2, sp_str_of(reason));
 	core_stmt_int(s, 3, (int64_t)id);

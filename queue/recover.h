@@ -9,7 +9,8 @@
  * and passed over; other failures are told. */
 SP_NODISCARD bool queue_recover(struct core_db *db, struct sp_fail *why);
 
-/* The message's recipients are never tried again, nor expire, until an operator acts; `reason` goes into the log at error, and stays with them. */
+/* The message's recipients at rest are never tried again, nor expire, until an operator acts; `reason` goes into the log at error, and stays with them. What a shard has of it is
+ * left to it: released from quarantine, it would be taken a second time. */
 SP_NODISCARD enum core_db_status queue_quarantine(struct core_db *db, uint64_t id, const char *reason);
 
 /* Which message each shard was working on is kept in a small shared file, which a crash of the process leaves as it was. A message that

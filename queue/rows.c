@@ -306,6 +306,7 @@ enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char 
 #define TAKE "UPDATE recipient SET next_at = NULL"
 	static const struct { const char *read, *take; } sql[] = { { READ FIRST, TAKE FIRST }, { READ MORE, TAKE MORE } };
 	enum core_db_status status = CORE_DB_OK;
+	size_t found[SP_COUNT(sql)] = { 0 };
 	*out = (struct queue_rows_recipients){ .at = NULL };
 	*damage = NULL;
 	for (size_t i = 0; i < SP_COUNT(sql) && status == CORE_DB_OK; i++) {
@@ -313,9 +314,12 @@ enum core_db_status queue_rows_take(struct core_db *db, uint64_t id, const char 
 		struct core_stmt *s = core_db_stmt(db, sql[i].read);
 		bind_key(s, id, destination, due_ms);
 		status = read_recipients(s, destination, arena, out, damage);
-		if (status != CORE_DB_OK || out->count == before)
+		found[i] = out->count - before;
+	}
+	for (size_t i = 0; i < SP_COUNT(sql) && status == CORE_DB_OK && *damage == NULL; i++) {
+		if (found[i] == 0)
 			continue;
-		s = core_db_stmt(db, sql[i].take);
+		struct core_stmt *s = core_db_stmt(db, sql[i].take);
 		bind_key(s, id, destination, due_ms);
 		status = core_stmt_run(s);
 	}

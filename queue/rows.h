@@ -19,7 +19,7 @@ SP_NODISCARD enum core_db_status queue_rows_message(struct core_db *db, const st
                                                     struct queue_message **out, const char **damage);
 
 /* Takes (next_at becomes NULL) the message's recipients for `destination` whose next_at is set and not after `due_ms`. Strings live in `arena`.
- * *damage, else NULL: why one of them cannot be read. */
+ * *damage, else NULL: why one of them cannot be read; then none is taken. */
 struct queue_rows_recipients {
 	struct queue_recipient *at;     /* in the arena */
 	size_t count, room;

@@ -65,9 +65,10 @@ static enum core_db_status defer(struct core_db *db, const struct queue_result *
 	return made == CORE_DB_OK ? status : made;
 }
 
+/* What is marked rests as its mark wants it (queue/marks.h), and a mark may have come before this. */
 static enum core_db_status mark_notified(struct core_db *db, const struct queue_result *r)
 {
-#define NOTIFY "UPDATE recipient SET notified = notified | ?, deadline = ? WHERE "
+#define NOTIFY "UPDATE recipient SET notified = notified | ?, deadline = CASE WHEN mark IS NULL THEN ? ELSE deadline END WHERE "
 	struct core_stmt *s = core_db_stmt(db, r->n == 0 ? NOTIFY "id = ? AND n = ?" : NOTIFY "message = ? AND n = ? AND n > 0");
 	core_stmt_int(s, 1, r->notices);
 	bind_deadline(s, 2, r->deadline_ms);

@@ -65,7 +65,8 @@ static bool row_fits(struct core_stmt *s, const struct queue_filter *f)
 	if (f->recipient && !queue_address_fits(core_stmt_col_text(s, 3), f->recipient))
 		return false;
 	enum queue_state state = state_of(core_stmt_col_null(s, 4), mark_of(s));
-	if (f->hold_rule && ((uint64_t)core_stmt_col_int(s, 6) != f->hold_rule || state != QUEUE_STATE_HOLD))
+	bool held = mark_of(s) == QUEUE_MARK_HELD || mark_of(s) == QUEUE_MARK_HOLD;
+	if (f->hold_rule && ((uint64_t)core_stmt_col_int(s, 6) != f->hold_rule || !held))
 		return false;
 	return f->state == QUEUE_STATE_ANY || f->state == state;
 }
@@ -96,10 +97,12 @@ static void add_marks(struct walk *k)
 		{ QUEUE_MARK_HELD, QUEUE_STATE_HOLD, MARKED("") }, { QUEUE_MARK_QUARANTINED, QUEUE_STATE_QUARANTINED, MARKED(" ") },
 		{ QUEUE_MARK_HOLD, QUEUE_STATE_ACTIVE, MARKED("  ") },
 	};
-	enum queue_state wanted = k->w->filter->hold_rule ? QUEUE_STATE_HOLD : k->w->filter->state;
-	for (size_t i = 0; i < SP_COUNT(marks); i++)
-		if (wanted == QUEUE_STATE_ANY || wanted == marks[i].state)
+	const struct queue_filter *f = k->w->filter;
+	for (size_t i = 0; i < SP_COUNT(marks); i++) {
+		bool by_rule = f->hold_rule == 0 || marks[i].mark != QUEUE_MARK_QUARANTINED;
+		if (by_rule && (f->state == QUEUE_STATE_ANY || f->state == marks[i].state))
 			add_stream(k, marks[i].sql, marks[i].mark);
+	}
 }
 
 static int by_id(const void *a, const void *b)

@@ -9,16 +9,23 @@
 enum where { FRESH, RESTING, HELD, QUARANTINED, MARKED_HOLD, MARKED_DELETE, MARKED_TAKE, WHERES };
 static const char *const wheres[] = { "fresh", "resting", "held", "quarantined", "to be held", "to be deleted", "to be taken" };
 
-static void quarantine(uint64_t id)
+/* Behind the store's back. */
+static void write_sql(const char *sql)
 {
-	char path[128], sql[256];
+	char path[128];
 	struct sp_fail why;
 	snprintf(path, sizeof(path), "%s/spool.db", spool);
 	struct core_db *db = core_db_open(path, false, &why);
-	snprintf(sql, sizeof(sql), "UPDATE recipient SET mark = 2, next_at = 9223372036854775807, deadline = NULL, hold_since = 20000 WHERE id = %llu;"
-	         "INSERT INTO suspect (message, crashes) VALUES (%llu, 3)", (unsigned long long)id, (unsigned long long)id);
 	assert_int_equal(core_db_exec(db, sql), CORE_DB_OK);
 	core_db_close(db);
+}
+
+static void quarantine(uint64_t id)
+{
+	char sql[256];
+	snprintf(sql, sizeof(sql), "UPDATE recipient SET mark = 2, next_at = 9223372036854775807, deadline = NULL, hold_since = 20000 WHERE id = %llu;"
+	         "INSERT INTO suspect (message, crashes) VALUES (%llu, 3)", (unsigned long long)id, (unsigned long long)id);
+	write_sql(sql);
 }
 
 static uint64_t bring_to(enum where w)
@@ -252,6 +259,65 @@ static void test_many_holds_end_together(void **state SP_UNUSED)
 	close_spool();
 }
 
+/* A notice that is due with the attempt must not give a deadline to what is held without an end, or is to be returned at once. */
+static void test_a_notice_gives_no_deadline_to_what_is_marked(void **state SP_UNUSED)
+{
+	for (enum queue_steering what = QUEUE_HOLD; what <= QUEUE_TAKE; what++) {
+		open_spool();
+		uint64_t id = accept_one(40, "a@x.example");
+		steer_id(what, id, NOW);
+		struct queue_result both[] = {
+			{ .id = id, .outcome = QUEUE_DEFERRED, .next_at_ms = NOW, .deadline_ms = NOW + HOUR, .text = "450 4.2.0 later" },
+			{ .id = id, .outcome = QUEUE_NOTIFIED, .notices = QUEUE_NOTICE_DELAY, .deadline_ms = NOW + HOUR },
+		};
+		settle(both, 2);
+		lapse(NOW + 2 * HOUR);
+		if (what == QUEUE_HOLD)
+			assert_int_equal(list(&(struct queue_filter){ .id = id, .state = QUEUE_STATE_HOLD }, 0, 1), 1);
+		if (what == QUEUE_TAKE)
+			assert_true(overdue(NOW) == 1 && jobs[0]->recipients[0].returned);
+		drop_jobs();
+		close_spool();
+		remove_tree(spool);
+	}
+}
+
+/* What was being sent when the rule came is held by it later: it goes with the rule, too. */
+static void test_release_by_rule_has_what_will_be_held_by_it(void **state SP_UNUSED)
+{
+	open_spool();
+	uint64_t id = accept_one(40, "a@x.example");
+	struct queue_steer_ask hold = { .what = QUEUE_HOLD, .limit = 1, .now_ms = NOW, .hold_rule = 77 };
+	steer_with(&hold);
+	assert_int_equal(steered.marked, 1);
+	assert_int_equal(list(&(struct queue_filter){ .hold_rule = 77 }, 0, ALL), 1);
+	assert_int_equal(list(&(struct queue_filter){ .hold_rule = 77, .state = QUEUE_STATE_HOLD }, 0, ALL), 0);
+	steer(QUEUE_RELEASE, &(struct queue_filter){ .hold_rule = 77 }, NOW);
+	assert_int_equal(steered.recipients, 1);
+	park("x.example", id, 70000);
+	assert_int_equal(load("x.example", NOW, ALL, MANY), 1);
+	close_spool();
+}
+
+/* A message that cannot be read is quarantined while a shard still has another recipient of it: released, that one would be with two. */
+static void test_quarantine_leaves_what_a_shard_has(void **state SP_UNUSED)
+{
+	open_spool();
+	static const char *const to[] = { "a@x.example", "b@y.example", "c@x.example" };
+	uint64_t id = accept_message(40, to, 3);
+	park("y.example", id, 70000);
+	write_sql("UPDATE message SET size = size + 1");
+	assert_int_equal(load("y.example", NOW, ALL, MANY), 0);
+	assert_int_equal(list(&(struct queue_filter){ .state = QUEUE_STATE_QUARANTINED }, 0, ALL), 1);
+	assert_true(shown[0].count == 1 && strstr(shown[0].text[0], "b@y.example"));
+	write_sql("UPDATE message SET size = size - 1");
+	steer(QUEUE_RELEASE, &(struct queue_filter){ .id = id }, NOW);
+	assert_int_equal(steered.recipients, 1);
+	assert_int_equal(load("x.example", NOW, ALL, MANY), 0);
+	assert_int_equal(load("y.example", NOW, ALL, MANY), 1);
+	close_spool();
+}
+
 static void test_release_of_quarantine_forgives_crashes(void **state SP_UNUSED)
 {
 	open_spool();
@@ -416,6 +482,9 @@ int main(void)
 		T(test_release_does_not_wake_a_dead_site),
 		T(test_hold_ends_by_itself),
 		T(test_many_holds_end_together),
+		T(test_a_notice_gives_no_deadline_to_what_is_marked),
+		T(test_release_by_rule_has_what_will_be_held_by_it),
+		T(test_quarantine_leaves_what_a_shard_has),
 		T(test_release_of_quarantine_forgives_crashes),
 		T(test_senders_hold_is_the_senders),
 		T(test_only_recipients_that_fit),
