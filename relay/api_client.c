@@ -1,6 +1,7 @@
 /* relay/api_client.c - see api_client.h. */
 #include "relay/api_client.h"
 
+#include "core/clock.h"
 #include "relay/api_areas.h"
 #include "relay/cmd.h"
 #include "relay/config.h"
@@ -18,6 +19,8 @@
 
 #define PROBLEMS_MAX 262144             /* octets */
 #define WHY_MAX 4096
+#define PAUSES 2                        /* between two pages: so many times as long as the last one took, */
+#define PAUSE_MAX_MS 200                /* and not longer */
 #define TARGET_MAX 12288                /* octets of a request's target: its head is 16 KiB at most */
 
 /* The admin API in this process. */
@@ -36,6 +39,7 @@ struct api_client {
 	char *name, *config_path;
 	struct config *config;                  /* one ref */
 	struct local *local;                    /* NULL: the relay answers */
+	uint64_t took_ms;                       /* the last answer */
 };
 
 /* ---- our own ---- */
@@ -208,10 +212,12 @@ struct api_client *api_client_open(const char *name, const char *config_path, bo
 
 bool api_client_ask(struct api_client *c, const char *method, const char *target, struct control_answer *out, struct sp_buf *why)
 {
+	uint64_t began_ms = core_clock_mono_ms();
 	if (c->local)
 		ask_local(c->local, method, target, out);
 	else if (!control_ask(c->config_path, c->config->admin.socket, method, target, NULL, out, why))
 		return false;
+	c->took_ms = core_clock_mono_ms() - began_ms;
 	if (out->status == 200)
 		return true;
 	control_error(out, why);
@@ -262,6 +268,8 @@ bool api_client_each(struct api_client *c, const char *target, const char *rows,
 		good = page != NULL;
 		more = good && read_page(page, target, rows, row, owner, &next);
 		json_decref(page);
+		if (more)
+			api_client_pause(c);
 	} while (more);
 	sp_buf_clear(&next);
 	return good;
@@ -276,6 +284,12 @@ void api_client_wait(struct api_client *c, unsigned wait_ms)
 	}
 	struct timespec wait = { .tv_sec = wait_ms / 1000, .tv_nsec = (long)(wait_ms % 1000) * 1000000 };
 	nanosleep(&wait, NULL);
+}
+
+void api_client_pause(struct api_client *c)
+{
+	if (c->local == NULL)
+		api_client_wait(c, (unsigned)sp_min(c->took_ms * PAUSES, PAUSE_MAX_MS));
 }
 
 bool api_client_is_relay(const struct api_client *c)

@@ -16,6 +16,7 @@ SP_NODISCARD bool api_client_ask(struct api_client *c, const char *method, const
 /* The answer as JSON, a new reference; NULL with `why`. */
 SP_NODISCARD json_t *api_client_json(struct api_client *c, const char *method, const char *target, struct sp_buf *why);
 void api_client_wait(struct api_client *c, unsigned wait_ms);   /* between two questions: work of our own goes on meanwhile */
+void api_client_pause(struct api_client *c);    /* between two pages: leaves the relay to its mail for some time; where no relay runs, nothing */
 bool api_client_is_relay(const struct api_client *c);
 void api_client_close(struct api_client *c);                    /* what is under way comes to an end first: some seconds at most. NULL is fine */
 

@@ -121,7 +121,9 @@ static bool count_part(struct api_client *c, const struct queue_choice *choice, 
 		sp_buf_adds(&after, queue_text(page, "next"));
 		json_decref(page);
 		progress_show(p, out->messages, 0, NULL);
-	} while (good && after.len > 0 && !progress_interrupted());
+		if (after.len > 0)
+			api_client_pause(c);
+	} while (good && after.len > 0);
 	sp_buf_clear(&after);
 	sp_buf_clear(&target);
 	return good;
@@ -132,7 +134,7 @@ bool queue_choice_count(struct api_client *c, const struct queue_choice *choice,
 	struct progress *p = progress_begin("counting");
 	bool good = true;
 	*out = (struct queue_sum){ 0 };
-	for (size_t i = 0; good && i < queue_choice_parts(choice) && !progress_interrupted(); i++)
+	for (size_t i = 0; good && i < queue_choice_parts(choice); i++)
 		good = count_part(c, choice, i, out, p, why);
 	progress_end(p);
 	return good;

@@ -16,7 +16,7 @@
 #define REST \
 	"  --reason TEXT   kept in the log and with the message\n" \
 	"  --json          what was done, as one JSON object\n" \
-	"exit: 0 done, 1 not, or not all, or an id is not in the queue, 2 usage, 78 a configuration that does not hold\n"
+	"exit: 0 done, 1 not, or not all, or an id is not in the queue, or nothing changed of the ids, 2 usage, 78 a configuration that does not hold\n"
 
 static const char retry_help[] =
 	"usage: strictpost queue retry WHICH [--reason TEXT] [--json] [--config FILE]\n\n"
@@ -40,10 +40,14 @@ static const char bounce_help[] =
 
 static const struct verb {
 	const char *name, *doing, *did, *help;
+	const char *none;                       /* why nothing changed of what is there */
 	bool asks, alone;
-} retry = { "retry", "retrying", "due now", retry_help, false, true }, hold = { "hold", "holding", "held", hold_help, false, true },
-  release = { "release", "releasing", "released", release_help, false, true }, delete = { "delete", "deleting", "deleted", delete_help, true, true },
-  bounce = { "bounce", "bouncing", "returned", bounce_help, true, false };
+} retry = { "retry", "retrying", "due now", retry_help,
+	    "what is held or quarantined is not tried before it is released, nor what its sender holds; what is being sent is tried already", false, true },
+  hold = { "hold", "holding", "held", hold_help, "what is quarantined is kept already", false, true },
+  release = { "release", "releasing", "released", release_help, "none of it is held or quarantined", false, true },
+  delete = { "delete", "deleting", "deleted", delete_help, "it went meanwhile", true, true },
+  bounce = { "bounce", "bouncing", "returned", bounce_help, "it went meanwhile, or cannot be read: strictpost queue delete removes that", true, false };
 
 struct change {
 	const struct verb *verb;
@@ -95,6 +99,8 @@ static bool change_part(struct api_client *c, struct change *h, size_t part, str
 		sp_buf_adds(&after, queue_text(page, "next"));
 		json_decref(page);
 		progress_show(p, h->done.messages + h->done.marked, h->fits.messages, NULL);
+		if (after.len > 0)
+			api_client_pause(c);
 	} while (good && after.len > 0 && !progress_interrupted());
 	h->complete = good && after.len == 0;
 	sp_buf_clear(&after);
@@ -158,6 +164,8 @@ static void tell(const struct change *h)
 	printf("%s: %s\n", h->verb->did, queue_sum_str(h->done.messages, h->done.recipients, text));
 	if (h->done.marked > 0)
 		printf("%" PRIu64 " more being sent just now: %s when their sessions let go of them, unless they deliver them\n", h->done.marked, h->verb->did);
+	if (h->complete && h->fits.messages > 0 && h->done.messages + h->done.marked == 0)
+		printf("nothing changed: %s\n", h->verb->none);
 	if (!h->complete)
 		printf("interrupted: about %" PRIu64 " of %" PRIu64 " messages; the same command does the rest\n", h->done.messages + h->done.marked,
 		       h->fits.messages);
@@ -187,8 +195,7 @@ static int nothing_fits(const struct change *h)
 static int run_change(struct api_client *c, void *arg, struct sp_buf *why)
 {
 	struct change *h = arg;
-	progress_catch_interrupt();
-	if (!queue_choice_count(c, &h->choice, &h->fits, why) || progress_interrupted())
+	if (!queue_choice_count(c, &h->choice, &h->fits, why))
 		return RELAY_EXIT_FAILED;
 	if (h->fits.messages == 0 && !h->wants_rule) {
 		h->complete = true;
@@ -196,6 +203,7 @@ static int run_change(struct api_client *c, void *arg, struct sp_buf *why)
 	}
 	if (!agree(h))
 		return RELAY_EXIT_FAILED;
+	progress_catch_interrupt();             /* not before: who leaves the question has said no */
 	if (h->wants_rule && !make_rule(c, h, why))
 		return RELAY_EXIT_FAILED;
 	bool good = change_all(c, h, why);
@@ -203,7 +211,8 @@ static int run_change(struct api_client *c, void *arg, struct sp_buf *why)
 		tell_json(h);
 	else if (good || h->done.messages + h->done.marked > 0)
 		tell(h);
-	return good && h->complete && h->fits.messages >= h->choice.id_count ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
+	bool nothing = h->choice.id_count > 0 && h->done.messages + h->done.marked == 0;
+	return good && h->complete && !nothing && h->fits.messages >= h->choice.id_count ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
 }
 
 /* ---- options ---- */

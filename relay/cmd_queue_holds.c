@@ -79,6 +79,8 @@ static bool release(struct api_client *c, const struct rules *o, struct queue_su
 		snprintf(after, sizeof(after), "%s", queue_text(page, "next"));
 		json_decref(page);
 		progress_show(p, done->messages, 0, NULL);
+		if (*after)
+			api_client_pause(c);
 	} while (good && *after && !progress_interrupted());
 	progress_end(p);
 	sp_buf_clear(&target);

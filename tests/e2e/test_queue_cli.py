@@ -287,7 +287,8 @@ def test_retry_of_a_recipient(mixed):
 
 def test_retry_leaves_what_is_held(mixed):
     queue = Queue(mixed.relay)
-    assert queue.done("retry", mixed.ids["held"])["messages"] == 0
+    assert "not tried before it is released" in queue("retry", mixed.ids["held"], status=1)
+    assert "none of it is held" in queue("release", mixed.ids["dead"], status=1)
     queue("retry", "--all")
     time.sleep(1)
     assert queue.ids("--state", "hold") == mixed.named("held")
@@ -352,6 +353,12 @@ def test_bounce_tells_the_sender_why(mixed):
     assert domain.user() in text and "returned by the operator: the company is gone" in " ".join(text.split()) and "Status: 5.7.1" in text
     wait_until(lambda: mixed.ids["dead"] not in queue.ids(), 10, "it is gone", interval=0.1)
     assert mixed.relay.wait_delivery(domain.name, result="bounced")["reason"] == "returned"
+
+
+def test_bounce_of_what_cannot_be_read_says_so(mixed):
+    queue = Queue(mixed.relay)
+    assert "queue delete removes that" in queue("bounce", mixed.ids["broken"], "--yes", status=1)
+    assert mixed.ids["broken"] in queue.ids("--state", "quarantined")
 
 
 def test_bounce_of_a_bounce_is_dropped(mixed):
@@ -547,6 +554,11 @@ def test_confirmation_on_a_terminal(mixed):
             assert terminal.wait() == status
             assert left or "deleted: 2 messages, 2 recipients" in terminal.text()
         assert (mixed.ids["dead"] in queue.ids()) == left
+    with Terminal([relay.binary, "queue", "delete", mixed.ids["policy"], "--config", relay.config_file], 100, 20, env=relay.environment()) as terminal:
+        terminal.wait_for("delete 1 message")
+        terminal.type("C-c")
+        assert terminal.wait(5) != 0, "who leaves the question has said no"
+        assert mixed.ids["policy"] in queue.ids()
     with Terminal([relay.binary, "queue", "hold", mixed.ids["policy"], "--config", relay.config_file], 100, 20, env=relay.environment()) as terminal:
         assert terminal.wait() == 0, "what does not destroy is not asked for"
     with Terminal([relay.binary, "queue", "list", "--config", relay.config_file], 60, 50, env=relay.environment()) as terminal:
