@@ -15,7 +15,7 @@ static bool is_plain(char c)
 }
 
 /* RFC 8259 7: what must be escaped; and DEL, which a terminal might act upon. */
-static void add_escape(struct sp_buf *b, unsigned char c)
+static void add_escape(struct sp_buf *b, uint32_t c)
 {
 	switch (c) {
 	case '"': sp_buf_adds(b, "\\\""); break;
@@ -23,19 +23,22 @@ static void add_escape(struct sp_buf *b, unsigned char c)
 	case '\n': sp_buf_adds(b, "\\n"); break;
 	case '\r': sp_buf_adds(b, "\\r"); break;
 	case '\t': sp_buf_adds(b, "\\t"); break;
-	default: sp_buf_printf(b, "\\u%04x", c);
+	default:
+		if (c > 0xffff)                 /* as UTF-16 has it */
+			sp_buf_printf(b, "\\u%04x", (unsigned)(0xd7c0 + (c >> 10)));
+		sp_buf_printf(b, "\\u%04x", (unsigned)(c > 0xffff ? 0xdc00 + (c & 0x3ff) : c));
 	}
 }
 
-/* What is not ASCII: UTF-8 as it is but for the controls U+0080 to U+009F; U+FFFD for each octet that is none. How many octets that was. */
+/* What is not ASCII: UTF-8 as it is but for what is not seen; U+FFFD for each octet that is none. How many octets that was. */
 static size_t add_wide(struct sp_buf *b, struct sp_str s)
 {
 	uint32_t code;
 	size_t len = sp_utf8_char(s, &code);
 	if (len == 0)
 		sp_buf_adds(b, "\\ufffd");
-	else if (code < 0xa0)
-		add_escape(b, (unsigned char)code);
+	else if (sp_utf8_is_hidden(code))
+		add_escape(b, code);
 	else
 		sp_buf_add(b, sp_str_make(s.p, len));
 	return sp_max(len, 1);

@@ -23,6 +23,18 @@ size_t sp_utf8_char(struct sp_str s, uint32_t *code)
 	return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : len;
 }
 
+bool sp_utf8_is_hidden(uint32_t code)
+{
+	static const struct { uint32_t first, last; } hidden[] = {
+		{ 0x0, 0x1f }, { 0x7f, 0x9f }, { 0xad, 0xad }, { 0x61c, 0x61c }, { 0x180e, 0x180e }, { 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
+		{ 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb }, { 0xe0000, 0xe0fff },
+	};
+	for (size_t i = 0; i < SP_COUNT(hidden); i++)
+		if (code >= hidden[i].first && code <= hidden[i].last)
+			return true;
+	return (code & 0xfffe) == 0xfffe;
+}
+
 bool sp_str_is_utf8(struct sp_str s)
 {
 	uint32_t code;

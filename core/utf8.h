@@ -8,6 +8,10 @@
  * shortest, a surrogate, more than U+10FFFF (RFC 3629 3, 4). */
 size_t sp_utf8_char(struct sp_str s, uint32_t *code);
 
+/* A character that is not seen, but changes what is: a control, what turns the direction of writing, a separator of lines, a tag, what is no character. Nothing of the kind
+ * goes to a terminal, or into a line of JSON, as it is. */
+bool sp_utf8_is_hidden(uint32_t code);
+
 /* Is all of it UTF-8? */
 bool sp_str_is_utf8(struct sp_str s);
 

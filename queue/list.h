@@ -57,7 +57,8 @@ struct queue_shape {
 	int64_t next_at_ms;             /* of the destination; 0: now, or a shard has it */
 	unsigned failures;              /* of its site in a row */
 	int64_t since_ms;
-	const char *failure;            /* "" none */
+	const char *failure;            /* the site's, else that of the first recipient; "" none */
+	int64_t first;                  /* private: that recipient's row */
 	bool whole;                     /* false: QUEUE_LOOKS ended inside it: the next page goes on with the same name; add up */
 };
 /* `after` and *next are opaque text: NULL or "" first; "" means that was all. */

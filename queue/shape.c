@@ -36,18 +36,29 @@ static size_t age_of(int64_t arrived_ms, int64_t now_ms)
 
 static enum core_db_status read_wait(struct core_db *db, struct queue_shape *r, struct sp_arena *arena)
 {
-	struct core_stmt *s = core_db_stmt(db, "SELECT next_at, failures, since, failure FROM destination  WHERE name = ?");
+	struct core_stmt *s = core_db_stmt(db, "SELECT next_at, failures, since, failure FROM destination WHERE name = ?");
 	core_stmt_text(s, 1, sp_str_of(r->destination));
 	enum core_db_status status = core_stmt_step(s);
-	r->failure = "";
 	if (status != CORE_DB_ROW)
 		return status;
 	r->next_at_ms = core_stmt_col_int(s, 0);
 	r->failures = (unsigned)core_stmt_col_int(s, 1);
 	r->since_ms = core_stmt_col_int(s, 2);
-	r->failure = sp_arena_dup(arena, core_stmt_col_text(s, 3));
+	if (core_stmt_col_text(s, 3).len > 0)
+		r->failure = sp_arena_dup(arena, core_stmt_col_text(s, 3));
 	core_stmt_reset(s);
 	return CORE_DB_OK;
+}
+
+/* A site that works may still have refused what waits for it: what the first recipient was told stands for all, until the site itself has failed. */
+static enum core_db_status read_failure(struct core_db *db, struct queue_shape *r, struct sp_arena *arena)
+{
+	struct core_stmt *s = core_db_stmt(db, "SELECT failure FROM recipient WHERE id = ?");
+	core_stmt_int(s, 1, r->first);
+	enum core_db_status status = core_stmt_step(s);
+	r->failure = status == CORE_DB_ROW ? sp_arena_dup(arena, core_stmt_col_text(s, 0)) : "";
+	core_stmt_reset(s);
+	return status == CORE_DB_ROW ? CORE_DB_OK : status;
 }
 
 static void add(struct queue_shape *r, int64_t arrived_ms, int64_t now_ms)
@@ -69,7 +80,7 @@ static bool take_row(struct shape_op *o, struct core_stmt *s)
 		if (o->count == o->limit)
 			return false;
 		r = &o->rows[o->count++];
-		*r = (struct queue_shape){ .destination = sp_arena_dup(&o->arena, name) };
+		*r = (struct queue_shape){ .destination = sp_arena_dup(&o->arena, name), .first = core_stmt_col_int(s, 4) };
 	}
 	o->at.destination = r->destination;
 	o->at.priority = core_stmt_col_int(s, 1);
@@ -113,8 +124,11 @@ static enum core_db_status run_shape(struct core_db *db, struct queue_op *op)
 		o->next = sp_arena_printf(&o->arena, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %s", o->at.priority, o->at.next_at, o->at.message,
 		                          o->at.row, o->at.destination);
 	status = status == CORE_DB_ROW ? CORE_DB_OK : status;
-	for (size_t i = 0; i < o->count && status == CORE_DB_OK; i++)
-		status = read_wait(db, &o->rows[i], &o->arena);
+	for (size_t i = 0; i < o->count && status == CORE_DB_OK; i++) {
+		status = read_failure(db, &o->rows[i], &o->arena);
+		if (status == CORE_DB_OK)
+			status = read_wait(db, &o->rows[i], &o->arena);
+	}
 	return status;
 }
 

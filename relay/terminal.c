@@ -57,19 +57,6 @@ const char *terminal_off(FILE *f, enum terminal_colour c)
 
 /* ---- text of others ---- */
 
-/* Characters that are not seen, but change what is: controls, those that turn the direction of writing, separators of lines, tags, what is no character. */
-static bool is_hidden(uint32_t c)
-{
-	static const struct { uint32_t first, last; } hidden[] = {
-		{ 0x0, 0x1f }, { 0x7f, 0x9f }, { 0xad, 0xad }, { 0x61c, 0x61c }, { 0x180e, 0x180e }, { 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
-		{ 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb }, { 0xe0000, 0xe0fff },
-	};
-	for (size_t i = 0; i < SP_COUNT(hidden); i++)
-		if (c >= hidden[i].first && c <= hidden[i].last)
-			return true;
-	return (c & 0xfffe) == 0xfffe;
-}
-
 /* As the locale has it, which for ours (C) is nothing beyond ASCII: 1 then, but for what is wide everywhere (CJK, Hangul, fullwidth, emoji). */
 static size_t columns_of(uint32_t c)
 {
@@ -89,7 +76,7 @@ size_t terminal_fit(struct sp_buf *out, struct sp_str s, size_t columns)
 	for (; s.len > 0; s = sp_str_from(s, len)) {
 		uint32_t c;
 		len = sp_utf8_char(s, &c);
-		bool shown = len > 0 && !is_hidden(c);
+		bool shown = len > 0 && !sp_utf8_is_hidden(c);
 		size_t width = shown ? columns_of(c) : 1;
 		if (columns > 0 && used + width > columns) {
 			sp_buf_truncate(out, keep_at);

@@ -17,6 +17,9 @@ static const struct { const char *label; struct sp_str text; const char *want; }
 	{ "DEL", { "\x7f", 1 }, "\"\\u007f\"" },
 	{ "UTF-8", { "gr\xc3\xbc\xc3\x9f", 6 }, "\"gr\xc3\xbc\xc3\x9f\"" },
 	{ "a control beyond ASCII", { "\xc2\x9b", 2 }, "\"\\u009b\"" },
+	{ "what turns the direction of text", { "\xe2\x80\xae", 3 }, "\"\\u202e\"" },
+	{ "a tag beyond 16 bits", { "\xf3\xa0\x81\x81", 4 }, "\"\\udb40\\udc41\"" },
+	{ "an emoji", { "\xf0\x9f\x98\x80", 4 }, "\"\xf0\x9f\x98\x80\"" },
 	{ "no UTF-8", { "\xffz\xe2\x82", 4 }, "\"\\ufffdz\\ufffd\\ufffd\"" },
 };
 
