@@ -103,11 +103,6 @@ static int on_value_complete(llhttp_t *p)
 	return status;
 }
 
-static bool carries_content(const llhttp_t *p)
-{
-	return p->method == HTTP_POST || p->method == HTTP_PUT || p->method == HTTP_PATCH;
-}
-
 /* RFC 9112 3.2.2: the form with scheme and authority is accepted; its authority counts, whatever Host says. */
 static bool take_authority(struct core_httpreq *r)
 {
@@ -138,9 +133,7 @@ static int on_headers_complete(llhttp_t *p)
 		return fail(r, 400, "Transfer-Encoding with Content-Length, or in HTTP/1.0");
 	if (length && p->content_length > r->body_max)
 		return fail(r, 413, "the body is larger than the limit");
-	r->left = length ? (size_t)p->content_length : 0;
-	if (carries_content(p) && !length && !r->chunked)
-		return fail(r, 411, "the length of the body is missing");
+	r->left = length ? (size_t)p->content_length : 0;               /* RFC 9112 6.3: without either there is no body: curl -X POST */
 	r->expects = r->expects && p->http_minor > 0 && (r->chunked || p->content_length > 0);
 	return 0;
 }

@@ -16,7 +16,7 @@ void core_httpreq_free(struct core_httpreq *r);                  /* NULL is fine
 /* Takes bytes; *used: so many of them belong to this request, the rest is the next one's. After DONE or FAILED it is not to be called again. */
 SP_NODISCARD enum core_httpreq_state core_httpreq_feed(struct core_httpreq *r, struct sp_str data, size_t *used);
 
-/* After FAILED: the status to answer with (400, 411, 413 or 431; then the connection is out of step and is to be closed), and why, in a phrase. */
+/* After FAILED: the status to answer with (400, 413 or 431; then the connection is out of step and is to be closed), and why, in a phrase. */
 int core_httpreq_status(const struct core_httpreq *r);
 const char *core_httpreq_why(const struct core_httpreq *r);
 

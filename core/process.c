@@ -2,6 +2,7 @@
 #include "core/process.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -22,9 +23,13 @@ static uint64_t resident(void)
 static uint64_t descriptors(void)
 {
 	uint64_t count = 0;
-	DIR *d = opendir("/proc/self/fd");
-	if (d == NULL)
+	int fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);     /* not opendir(): ThreadSanitizer does not see that one take a descriptor */
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	if (d == NULL) {
+		if (fd >= 0)
+			close(fd);
 		return 0;
+	}
 	for (const struct dirent *e; (e = readdir(d)) != NULL;)
 		count += e->d_name[0] != '.';
 	closedir(d);

@@ -8,6 +8,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { CONFIG = 1, HELP, JSON, SHARED = 3, OWN = 256 };                /* what getopt_long() calls the long options; OWN + row: one of `own` */
 #define TYPED_MAX 256                   /* octets of a wrong word that is said again */
@@ -129,9 +130,28 @@ bool cmd_options(int argc, char **argv, const char *help, bool has_json, struct 
 	return cmd_options_with(argc, argv, help, has_json, &(struct cmd_option){ 0 }, out, status);
 }
 
+/* jansson leaves DEL as it is; with all else escaped it can only stand in a string. */
+static int write_octets(const char *octets, size_t len, void *to)
+{
+	while (len > 0) {
+		const char *del = memchr(octets, 0x7f, len);
+		size_t run = del ? (size_t)(del - octets) : len, used = run + (del != NULL);
+		if (fwrite(octets, 1, run, to) != run || (del && fputs("\\u007f", to) == EOF))
+			return -1;
+		octets += used;
+		len -= used;
+	}
+	return 0;
+}
+
+bool cmd_write_json(const json_t *v, FILE *to)
+{
+	return json_dump_callback(v, write_octets, to, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0 && fputc('\n', to) != EOF;
+}
+
 void cmd_print_json(const json_t *v)
 {
-	json_dumpf(v, stdout, JSON_COMPACT);
+	json_dump_callback(v, write_octets, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
 	putchar('\n');
 }
 

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct cmd_options {
 	const char *config;             /* cmd_config_default() unless told */
@@ -13,8 +14,9 @@ struct cmd_options {
 /* Takes them out of argv; the arguments begin at optind then. False: --help was answered, or something was wrong and said so on standard error;
  * *status is the exit status. `has_json`: false where --json is wrong usage. */
 bool cmd_options(int argc, char **argv, const char *help, bool has_json, struct cmd_options *out, int *status);
-/* What --json writes: one object, one line of standard output. */
+/* What --json writes: one object, one line of standard output, in ASCII with all else escaped (RFC 8259 7): programs may have it, and a terminal too, whatever peers wrote. */
 void cmd_print_json(const json_t *v);
+bool cmd_write_json(const json_t *v, FILE *to);         /* the same indented; false: errno */
 
 struct cmd_option {                     /* --NAME TEXT, --NAME DURATION or --NAME; one of the three pointers. A row without a name is the last one */
 	const char *name, **text;       /* *text: lent by argv; not touched where the option is not given */

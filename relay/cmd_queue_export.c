@@ -2,6 +2,7 @@
 #include "relay/cmd_queue.h"
 
 #include "relay/cmd.h"
+#include "relay/cmd_options.h"
 #include "relay/cmd_verb.h"
 #include "relay/progress.h"
 #include "relay/query.h"
@@ -103,7 +104,7 @@ static bool write_files(struct export *e, const json_t *m)
 	f = create(envelope, e->why);
 	if (f == NULL)
 		return false;
-	bool good = json_dumpf(m, f, JSON_INDENT(2)) == 0 && fputc('\n', f) != EOF;
+	bool good = cmd_write_json(m, f);
 	if (!good)
 		sp_buf_printf(e->why, "%s: %s", envelope, strerror(errno));
 	return finish(f, envelope, good, e->why);

@@ -142,8 +142,7 @@ int cmd_report_list(int argc, char **argv)
 static bool print_document(json_t *document, bool json, struct sp_buf *why)
 {
 	if (json) {
-		json_dumpf(document, stdout, JSON_INDENT(2));
-		putchar('\n');
+		cmd_write_json(document, stdout);
 		return true;
 	}
 	struct sp_arena arena = SP_ARENA_EMPTY;
