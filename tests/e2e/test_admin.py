@@ -19,7 +19,7 @@ from lab.relay import ENVIRONMENT
 
 STATUS = {"version", "hostname", "pid", "started", "uptime_s", "ready", "reason", "shards", "listen", "connections", "outbound", "accepted", "delivered",
           "deferred", "bounced", "queue", "store", "dnssec", "overrides",
-          "throughput", "tls", "disk", "policies", "reports", "evidence_octets"}
+          "throughput", "tls", "disk", "policies", "reports", "evidence_octets", "draining"}
 
 
 def socket_of(relay):
