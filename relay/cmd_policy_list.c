@@ -167,6 +167,18 @@ static bool add_policy(void *owner, const json_t *row)
 	return true;
 }
 
+/* The exit status; `c` and `why` are gone. */
+static int end_listing(struct listing *l, struct api_client *c, bool good, const char *empty, struct sp_buf *why)
+{
+	if (l->table)
+		table_end(l->table, good ? empty : NULL);
+	if (!good)
+		policy_complain(why);
+	sp_buf_clear(why);
+	api_client_close(c);
+	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
+}
+
 static int list(const struct cmd_options *o, const struct sp_buf *target)
 {
 	int status;
@@ -177,13 +189,7 @@ static int list(const struct cmd_options *o, const struct sp_buf *target)
 	sp_buf_init(&why, POLICY_TEXT_MAX);
 	struct listing l = { o->json ? NULL : table_begin(stdout, list_columns, SP_COUNT(list_columns)) };
 	bool good = api_client_each(c, sp_buf_cstr(target), "policies", add_policy, &l, &why);
-	if (l.table)
-		table_end(l.table, good ? "no such policy is cached" : NULL);
-	if (!good)
-		policy_complain(&why);
-	sp_buf_clear(&why);
-	api_client_close(c);
-	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
+	return end_listing(&l, c, good, "no such policy is cached", &why);
 }
 
 int cmd_policy_list(int argc, char **argv)
@@ -402,13 +408,7 @@ static int history(const struct cmd_options *o, const char **domains, bool weake
 		good = add_history(c, NULL, weaker, &l, &why);
 	for (size_t i = 0; good && domains[i]; i++)
 		good = add_history(c, domains[i], weaker, &l, &why);
-	if (l.table)
-		table_end(l.table, good ? "no such change is known" : NULL);
-	if (!good)
-		policy_complain(&why);
-	sp_buf_clear(&why);
-	api_client_close(c);
-	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
+	return end_listing(&l, c, good, "no such change is known", &why);
 }
 
 int cmd_policy_history(int argc, char **argv)
