@@ -167,8 +167,8 @@ static void tell(const struct change *h)
 	if (h->complete && h->fits.messages > 0 && h->done.messages + h->done.marked == 0)
 		printf("nothing changed: %s\n", h->verb->none);
 	if (!h->complete)
-		printf("interrupted: about %" PRIu64 " of %" PRIu64 " messages; the same command does the rest\n", h->done.messages + h->done.marked,
-		       h->fits.messages);
+		printf("interrupted: about %" PRIu64 " of %" PRIu64 " messages; the same command%s does the rest\n", h->done.messages + h->done.marked,
+		       h->fits.messages, h->rule ? " without --rule" : "");
 }
 
 static bool agree(const struct change *h)

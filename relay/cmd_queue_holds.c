@@ -16,7 +16,7 @@ static const char help[] =
 	"usage: strictpost queue holds [--json] [--config FILE]\n"
 	"       strictpost queue holds remove ID [--release] [--json] [--config FILE]\n\n"
 	"Prints the rules that hold mail as it comes in (strictpost queue hold --rule makes them), or takes one away. What it holds stays held:\n"
-	"  --release   and lets go of what it holds\n"
+	"  --release   and lets go of what it holds, also where another rule would hold it\n"
 	"exit: 0 done, 1 there is no such rule, or it could not be, 2 usage, 78 a configuration that does not hold\n";
 
 static const struct table_column columns[] = {
