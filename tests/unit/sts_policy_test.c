@@ -528,7 +528,7 @@ static void test_allows_any_of_its_patterns(void **state)
 {
 	(void)state;
 	struct sts_policy *p = sts_policy_parse(SP_STR(HEAD "mx: a.example\nmx: *.b.example\nmx: c.example\nmax_age: 86400\n"), NULL, NULL, NULL);
-	static const struct { const char *host; bool want; } hosts[] = {
+	static const struct { char host[16]; bool want; } hosts[] = {
 		{ "a.example", true }, { "x.b.example.", true }, { "C.EXAMPLE", true }, { "b.example", false }, { "d.example", false },
 		{ "x.a.example", false },
 	};
