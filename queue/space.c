@@ -44,6 +44,13 @@ bool queue_space_ok(const char *folder, const char *log, uint64_t free_octets)
 	return statvfs(folder, &fs) != 0 || queue_space_enough(&fs, log ? queue_space_used(log) : 0, free_octets);
 }
 
+bool queue_space_scarce(const char *folder, const char *log, uint64_t free_octets)
+{
+	uint64_t available, total;
+	queue_space_of(folder, &available, &total);
+	return total > 0 && available + free_octets < 2 * queue_space_kept(total) + (log ? queue_space_used(log) : 0);
+}
+
 static uint64_t ask(struct core_db *db, const char *sql)
 {
 	struct core_stmt *s = core_db_stmt(db, sql);

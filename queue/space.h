@@ -18,6 +18,9 @@ uint64_t queue_space_kept(uint64_t total);
 /* Also true when the file system cannot be asked: then a failed write will tell. `log` is the path of the log; NULL: as if it were empty. */
 bool queue_space_ok(const char *folder, const char *log, uint64_t free_octets);
 
+/* Less than twice what is kept free. */
+bool queue_space_scarce(const char *folder, const char *log, uint64_t free_octets);
+
 /* Octets of pages of the database that hold nothing. Cheap. */
 uint64_t queue_space_free(struct core_db *db);
 

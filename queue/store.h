@@ -65,6 +65,9 @@ void queue_store_body_path(const struct queue_store *s, uint64_t id, struct sp_b
  * second by itself. Cheap, any thread. */
 bool queue_store_accepting(const struct queue_store *s);
 
+/* Is there so little room left that mail will soon be refused for it? Then what may be lost goes first: evidence. On the store's thread. */
+bool queue_store_scarce(const struct queue_store *s, struct core_db *db);
+
 /* The message that a shard works on right now (parses, composes, sends), 0 for none: told around each piece of work, it costs one store to memory.
  * A message that was in hand in three crashes is quarantined: it stays, is not tried, and an error names it. Any thread. */
 void queue_store_in_hand(struct queue_store *s, unsigned shard, uint64_t id);

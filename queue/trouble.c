@@ -125,6 +125,11 @@ static void look_for_free_pages(struct queue_store *s)
 		atomic_store_explicit(&s->free_octets, queue_space_free(s->db), memory_order_relaxed);
 }
 
+bool queue_store_scarce(const struct queue_store *s, struct core_db *db)
+{
+	return queue_space_scarce(s->dir, s->log_path, queue_space_free(db));
+}
+
 /* After each turn: two system calls are nothing beside a sync. */
 void store_mind_space(struct queue_store *s)
 {

@@ -194,7 +194,8 @@ static enum core_db_status run_sweep(struct core_db *db, struct queue_op *op)
 {
 	struct sweep_op *w = sp_container_of(op, struct sweep_op, op);
 	w->budget = EVIDENCE_ROWS;
-	return queue_evidence_sweep(db, w->now_ms, w->keep_ms, w->octets_max, &w->budget);
+	/* Mail before evidence: a disk smaller than evidence.size would else be full of it, and refuse mail until it is old. */
+	return queue_evidence_sweep(db, w->now_ms, w->keep_ms, queue_store_scarce(w->scheduler->relay->store, db) ? 0 : w->octets_max, &w->budget);
 }
 
 static void on_swept(struct queue_op *op, const struct sp_fail *why)

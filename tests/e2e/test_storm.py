@@ -4,11 +4,13 @@ relay is killed again and again. What was accepted is delivered, or was steered 
 import http.client
 import os
 import random
+import subprocess
 import threading
 import time
 
 import pytest
 
+from lab.behaviour import Raw
 from lab.client import submit
 from lab.relay import Relay
 from test_admin import ask
@@ -159,3 +161,25 @@ def test_everything_is_asked_and_steered_while_the_configuration_changes(world, 
     assert len(load.accepted) > 20
     assert not [s for statuses in operators.answers.values() for s in statuses if s not in (200, 202, 204, 400, 404, 405, 409, 410, 503)], operators.answers
     assert not relay.events(level="error"), relay.events(level="error")[:3]
+
+
+def test_evidence_makes_room_before_mail_is_refused(world, lab_dir, make_relay):
+    """A disk that is smaller than evidence.size: it was full of evidence, and mail was refused until that was two weeks old."""
+    folder = f"{lab_dir}/evidence-disk"
+    os.makedirs(folder)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "none", folder], check=True)
+    with open(f"{folder}/others", "wb") as file:
+        file.write(bytes(54 << 20))
+    relay = make_relay(state_dir=folder, delivery={"messages_per_session": 1}).start()
+    domain = world.domain()
+    reply = b"".join(b"250-%d %s\r\n" % (i, b"x" * 400) for i in range(40)) + b"250 2.1.5 good\r\n"
+    domain.mx(world.honest(f"mx1.{domain}").but(on={"RCPT": Raw(reply)}))
+    kept = []
+    for number in range(500):
+        submit(relay.address, domain.user(f"u{number}"))
+        if number % 50 == 49:
+            relay.wait_empty(60)
+            kept.append(ask(relay, "/status")[2]["evidence_octets"])
+    print(kept)
+    assert any(b < a for a, b in zip(kept, kept[1:])), "none had to go: the disk is too large for this test"
+    assert ask(relay, "/readyz")[0] == 200 and "no mail is accepted" not in relay.log_text()
