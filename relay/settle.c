@@ -9,7 +9,7 @@
 #include "relay/bounce.h"
 #include "relay/evidence.h"
 #include "relay/holds.h"
-#include "relay/outcome.h"
+#include "relay/settle_log.h"
 #include "rpt/outbox.h"
 
 #include <inttypes.h>
@@ -324,53 +324,7 @@ static void on_notice(void *owner, struct queue_message *dsn)
 	write_notices(t);
 }
 
-/* --- the log --- */
-
-static void count_outcome(const struct settlement *t, const struct outcome_recipient *o)
-{
-	static const enum metrics_outcome words[] = { [OUTCOME_DELIVERED] = METRICS_DELIVERED, [OUTCOME_DEFER] = METRICS_DEFERRED, [OUTCOME_BOUNCE] = METRICS_BOUNCED };
-	struct metrics_block *b = t->dest->shard->metrics;
-	metrics_add(b, METRIC_RECIPIENTS, o->expired ? METRICS_EXPIRED : words[o->outcome], 1);
-	int64_t took_ms = core_clock_wall_ms() - t->job->message->arrived_ms;
-	if (o->outcome == OUTCOME_DELIVERED)
-		metrics_time_ms(b, METRIC_DELIVERY, took_ms > 0 ? (uint64_t)took_ms : 0);
-}
-
-static void log_outcome(const struct settlement *t, size_t i, const struct settle_facts *f)
-{
-	const struct outcome_recipient *o = &t->outcomes[i];
-	const struct queue_message *m = t->job->message;
-	char text[SP_ADDR_TEXT];
-	struct sp_log l;
-	sp_log_begin(&l, SP_LOG_INFO, m->name, "delivery");
-	sp_log_cstr(&l, "from", *m->sender ? m->sender : "<>");
-	sp_log_cstr(&l, "to", t->job->recipients[i].address);
-	sp_log_cstr(&l, "destination", t->dest->name);
-	sp_log_cstr(&l, "mx", f->mx);
-	sp_log_cstr(&l, "ip", f->addr ? sp_addr_ip_str(f->addr, text) : NULL);
-	sp_log_cstr(&l, "policy", f->policy);
-	sp_log_cstr(&l, "tls", f->tls);
-	sp_log_cstr(&l, "cipher", f->cipher);
-	sp_log_cstr(&l, "cert", f->cert);
-	sp_log_cstr(&l, "result", outcome_str(o->outcome));
-	if (sp_failed(&o->fail)) {
-		sp_log_cstr(&l, "fault", o->fail.result ? sp_result_str(o->fail.result) : sp_fail_kind_str(o->fail.kind));
-		sp_log_cstr(&l, "reason", o->fail.reason);
-		sp_log_cstr(&l, "status", o->fail.esc);
-		sp_log_cstr(&l, "why", o->fail.text);
-	}
-	sp_log_cstr(&l, "reply", f->reply);
-	if (o->outcome == OUTCOME_DEFER && o->next_at_ms)
-		sp_log_int(&l, "retry_in_ms", o->next_at_ms - core_clock_wall_ms());
-	sp_log_int(&l, "size", (int64_t)m->size);
-	if (!f->waited) {
-		sp_log_int(&l, "delay_queue_ms", f->queue_ms);
-		sp_log_int(&l, "delay_connect_ms", f->connect_ms);
-		sp_log_int(&l, "delay_tls_ms", f->tls_ms);
-		sp_log_int(&l, "delay_transfer_ms", f->transfer_ms);
-	}
-	sp_log_end(&l);
-}
+/* --- beginning --- */
 
 static char *proved_by(const struct settle_facts *f)
 {
@@ -409,8 +363,8 @@ static void conclude(struct settlement *t, const struct settle_facts *facts)
 {
 	bool went = false;
 	for (size_t i = 0; i < t->job->count; i++) {
-		count_outcome(t, &t->outcomes[i]);
-		log_outcome(t, i, facts);
+		settle_count(t->dest, t->job, &t->outcomes[i]);
+		settle_log(t->dest, t->job, i, &t->outcomes[i], facts);
 		went |= t->outcomes[i].outcome == OUTCOME_DELIVERED;
 	}
 	if (went)
@@ -495,7 +449,7 @@ bool settle_waiting(struct destination *d, struct queue_job *job, const struct s
 	}
 	for (size_t i = 0; i < job->count; i++) {
 		metrics_add(s->metrics, METRIC_RECIPIENTS, METRICS_DEFERRED, 1);
-		log_outcome(t, i, &no_facts);
+		settle_log(d, job, i, &t->outcomes[i], &no_facts);
 	}
 	free_settlement(t);
 	return false;
