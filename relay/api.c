@@ -92,6 +92,37 @@ bool api_read(struct api_request *q, const struct query_field *fields, size_t co
 	return good;
 }
 
+bool api_store_refused(struct api_request *q, const struct sp_fail *why)
+{
+	if (sp_failed(why))
+		api_refuse(q, why->kind == SP_FAIL_SHUTDOWN ? 503 : 500, "the spool: %s", why->text);
+	return sp_failed(why);
+}
+
+bool api_limit_ok(struct api_request *q, uint64_t limit, uint64_t most)
+{
+	if (limit >= 1 && limit <= most)
+		return true;
+	api_refuse(q, 400, "limit: from 1 to %llu", (unsigned long long)most);
+	return false;
+}
+
+void api_page_begin(struct api_page *p, size_t max)
+{
+	sp_buf_init(&p->body, max);
+	sp_json_begin(&p->json, &p->body);
+	sp_json_open(&p->json, NULL, '{');
+}
+
+void api_page_send(struct api_request *q, struct api_page *p, const char *next)
+{
+	sp_json_close(&p->json, ']');
+	sp_json_cstr(&p->json, "next", next && *next ? next : NULL);
+	sp_json_close(&p->json, '}');
+	sp_buf_addc(&p->body, '\n');
+	api_send(q, 200, "application/json", &p->body);
+}
+
 json_t *api_time(int64_t at_s)
 {
 	char text[40];

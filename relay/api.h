@@ -21,7 +21,8 @@
 #define RELAY_API_H
 
 #include "core/arena.h"
-#include "core/buf.h"
+#include "core/fail.h"
+#include "core/json.h"
 #include "relay/query.h"
 
 #include <jansson.h>
@@ -64,6 +65,16 @@ void api_refuse(struct api_request *q, int status, const char *fmt, ...) SP_PRIN
 /* `body` is taken over and left empty; one that failed (larger than its ceiling) is answered 500 instead. */
 void api_send(struct api_request *q, int status, const char *content_type, struct sp_buf *body);
 void api_print(json_t *value, struct sp_buf *out);      /* appends it as answers have it; takes the reference */
+/* What the store could not do: 503 while it stops, else 500. True: refused, and gone; false where `why` says nothing. */
+bool api_store_refused(struct api_request *q, const struct sp_fail *why);
+/* Is it one for a page, 1 to `most`? False: refused with 400, and gone. */
+SP_NODISCARD bool api_limit_ok(struct api_request *q, uint64_t limit, uint64_t most);
+
+/* A page of many rows, written by hand: {"<rows>": [ ... ], "next": "..."}. `max`: the ceiling of its octets. */
+struct api_page { struct sp_json json; struct sp_buf body; };
+void api_page_begin(struct api_page *p, size_t max);
+void api_page_send(struct api_request *q, struct api_page *p, const char *next);       /* closes the rows, and sends; NULL or "": that was all */
+
 json_t *api_time(int64_t at_s);                 /* RFC 3339; null for 0 and less */
 
 enum api_flags {

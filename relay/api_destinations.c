@@ -53,9 +53,7 @@ static void answer_all(struct destinations *d, const struct sp_fail *why)
 	d->good_until_ms = sp_failed(why) ? 0 : now_ms + sp_max(TOP_MS, (now_ms - d->began_ms) * TOP_SHARE);
 	while ((l = sp_list_pop(&d->waiting)) != NULL) {
 		struct waiter *w = sp_container_of(l, struct waiter, link);
-		if (sp_failed(why))
-			api_refuse(w->request, 503, "the spool cannot be read: %s", why->text);
-		else
+		if (!api_store_refused(w->request, why))
 			answer_top(d, w->request, w->top);
 		free(w);
 	}
@@ -96,10 +94,8 @@ static void tell_top(struct destinations *d, struct api_request *q, uint64_t top
 static void on_listed(void *owner, const struct queue_shape *rows, size_t count, const char *next, const struct sp_fail *why)
 {
 	struct api_request *q = owner;
-	if (sp_failed(why)) {
-		api_refuse(q, 503, "the spool cannot be read: %s", why->text);
+	if (api_store_refused(q, why))
 		return;
-	}
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++) {
 		const struct queue_shape *r = &rows[i];
@@ -120,11 +116,9 @@ static void on_get(struct api_request *q)
 		return;
 	if (top > WORST_COUNT)
 		api_refuse(q, 400, "top: from 1 to %d", WORST_COUNT);
-	else if (limit < 1 || limit > API_PAGE_MAX)
-		api_refuse(q, 400, "limit: from 1 to %d", API_PAGE_MAX);
 	else if (top > 0)
 		tell_top(d, q, top);
-	else
+	else if (api_limit_ok(q, limit, API_PAGE_MAX))
 		queue_shape(q->world->store, after, limit, core_clock_wall_ms(), q->world->mailbox, on_listed, q);
 }
 

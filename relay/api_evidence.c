@@ -4,16 +4,10 @@
  *   chain     {"pem"} */
 #include "relay/api_areas.h"
 
-#include "core/json.h"
 #include "queue/evidence.h"
 
 #define USUAL 100
 #define ANSWER_MAX (16u << 20)          /* octets: a page of the store, and the sessions that its events name */
-
-static void refuse_store(struct api_request *q, const struct sp_fail *why)
-{
-	api_refuse(q, 500, "the spool: %s", why->text);
-}
 
 /* The text of an id as a number, 0 where it is missing. False: refused. */
 static bool read_id(struct api_request *q, const char *name, const char *text, uint64_t *out)
@@ -25,35 +19,22 @@ static bool read_id(struct api_request *q, const char *name, const char *text, u
 	return false;
 }
 
-static bool check_limit(struct api_request *q, uint64_t limit)
-{
-	if (limit >= 1 && limit <= API_PAGE_MAX)
-		return true;
-	api_refuse(q, 400, "limit: from 1 to %d", API_PAGE_MAX);
-	return false;
-}
-
 static void add_id(struct sp_json *j, const char *key, uint64_t id)
 {
 	char text[QUEUE_ID_TEXT];
 	sp_json_cstr(j, key, id ? queue_id_str(id, text) : NULL);
 }
 
-static void begin(struct sp_json *j, struct sp_buf *body, const char *rows)
+static void begin(struct api_page *p, const char *rows)
 {
-	sp_buf_init(body, ANSWER_MAX);
-	sp_json_begin(j, body);
-	sp_json_open(j, NULL, '{');
-	sp_json_open(j, rows, '[');
+	api_page_begin(p, ANSWER_MAX);
+	sp_json_open(&p->json, rows, '[');
 }
 
-static void send_page(struct api_request *q, struct sp_json *j, uint64_t next)
+static void send_page(struct api_request *q, struct api_page *p, uint64_t next)
 {
-	sp_json_close(j, ']');
-	add_id(j, "next", next);
-	sp_json_close(j, '}');
-	sp_buf_addc(j->out, '\n');
-	api_send(q, 200, "application/json", j->out);
+	char text[QUEUE_ID_TEXT];
+	api_page_send(q, p, next ? queue_id_str(next, text) : NULL);
 }
 
 static void add_session(struct sp_json *j, const char *key, const struct queue_evidence_session *s)
@@ -71,25 +52,22 @@ static void add_session(struct sp_json *j, const char *key, const struct queue_e
 static void on_events(void *owner, const struct queue_evidence_row *rows, size_t count, uint64_t next, const struct sp_fail *why)
 {
 	struct api_request *q = owner;
-	struct sp_buf body;
-	struct sp_json j;
-	if (sp_failed(why)) {
-		refuse_store(q, why);
+	struct api_page page;
+	if (api_store_refused(q, why))
 		return;
-	}
-	begin(&j, &body, "events");
+	begin(&page, "events");
 	for (size_t i = 0; i < count; i++) {
-		sp_json_open(&j, NULL, '{');
-		add_id(&j, "id", rows[i].event.id);
-		sp_json_time(&j, "at", rows[i].event.at_ms);
-		sp_json_raw(&j, "data", rows[i].event.data);
+		sp_json_open(&page.json, NULL, '{');
+		add_id(&page.json, "id", rows[i].event.id);
+		sp_json_time(&page.json, "at", rows[i].event.at_ms);
+		sp_json_raw(&page.json, "data", rows[i].event.data);
 		if (rows[i].session)
-			add_session(&j, "session", rows[i].session);
+			add_session(&page.json, "session", rows[i].session);
 		else
-			sp_json_cstr(&j, "session", NULL);
-		sp_json_close(&j, '}');
+			sp_json_cstr(&page.json, "session", NULL);
+		sp_json_close(&page.json, '}');
 	}
-	send_page(q, &j, next);
+	send_page(q, &page, next);
 }
 
 static void get_message(struct api_request *q)
@@ -97,7 +75,8 @@ static void get_message(struct api_request *q)
 	const char *id = NULL, *after = NULL;
 	uint64_t message, from, limit = USUAL;
 	const struct query_field fields[] = { { "id", QUERY_TEXT, &id }, { "after", QUERY_TEXT, &after }, { "limit", QUERY_NUMBER, &limit } };
-	if (!api_read(q, fields, SP_COUNT(fields)) || !read_id(q, "id", id ? id : "", &message) || !read_id(q, "after", after, &from) || !check_limit(q, limit))
+	if (!api_read(q, fields, SP_COUNT(fields)) || !read_id(q, "id", id ? id : "", &message) || !read_id(q, "after", after, &from) ||
+	    !api_limit_ok(q, limit, API_PAGE_MAX))
 		return;
 	queue_evidence_of(q->world->store, message, from, (size_t)limit, q->world->mailbox, on_events, q);
 }
@@ -107,16 +86,13 @@ static void get_message(struct api_request *q)
 static void on_sessions(void *owner, const struct queue_evidence_session *rows, size_t count, uint64_t next, const struct sp_fail *why)
 {
 	struct api_request *q = owner;
-	struct sp_buf body;
-	struct sp_json j;
-	if (sp_failed(why)) {
-		refuse_store(q, why);
+	struct api_page page;
+	if (api_store_refused(q, why))
 		return;
-	}
-	begin(&j, &body, "sessions");
+	begin(&page, "sessions");
 	for (size_t i = 0; i < count; i++)
-		add_session(&j, NULL, &rows[i]);
-	send_page(q, &j, next);
+		add_session(&page.json, NULL, &rows[i]);
+	send_page(q, &page, next);
 }
 
 static void get_sessions(struct api_request *q)
@@ -125,7 +101,7 @@ static void get_sessions(struct api_request *q)
 	uint64_t below, limit = USUAL;
 	const struct query_field fields[] = { { "destination", QUERY_TEXT, &destination }, { "before", QUERY_TEXT, &before },
 	                                      { "after", QUERY_TEXT, &before }, { "limit", QUERY_NUMBER, &limit } };
-	if (!api_read(q, fields, SP_COUNT(fields)) || !read_id(q, "before", before, &below) || !check_limit(q, limit))
+	if (!api_read(q, fields, SP_COUNT(fields)) || !read_id(q, "before", before, &below) || !api_limit_ok(q, limit, API_PAGE_MAX))
 		return;
 	queue_evidence_sessions(q->world->store, destination, below, (size_t)limit, q->world->mailbox, on_sessions, q);
 }
@@ -137,10 +113,8 @@ static void on_chain(void *owner, struct sp_str pem, const struct sp_fail *why)
 	struct api_request *q = owner;
 	struct sp_buf body;
 	struct sp_json j;
-	if (sp_failed(why)) {
-		refuse_store(q, why);
+	if (api_store_refused(q, why))
 		return;
-	}
 	sp_buf_init(&body, ANSWER_MAX);
 	sp_json_begin(&j, &body);
 	sp_json_open(&j, NULL, '{');

@@ -31,10 +31,8 @@ static json_t *rule_value(const struct queue_hold *h)
 static void on_holds(void *owner, const struct queue_hold *rules, size_t count, const struct sp_fail *why)
 {
 	struct api_request *q = owner;
-	if (sp_failed(why)) {
-		queue_refuse_store(q, why);
+	if (api_store_refused(q, why))
 		return;
-	}
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list, rule_value(&rules[i]));
@@ -70,9 +68,7 @@ static void on_spread(void *owner, const struct sp_fail *why)
 {
 	struct rule_change *c = owner;
 	char id[QUEUE_ID_TEXT];
-	if (sp_failed(why))
-		queue_refuse_store(c->request, why);
-	else
+	if (!api_store_refused(c->request, why))
 		api_answer(c->request, 200, json_pack("{s:s}", "id", queue_id_str(c->rule.id, id)));
 	free(c);
 }
@@ -126,9 +122,7 @@ static void on_removed(void *owner, bool found, const struct sp_fail *why)
 {
 	struct rule_change *c = owner;
 	if (sp_failed(why) || !found) {
-		if (sp_failed(why))
-			queue_refuse_store(c->request, why);
-		else
+		if (!api_store_refused(c->request, why))
 			api_refuse(c->request, 404, "there is no such hold rule: it ended, or was removed; strictpost queue holds lists them");
 		free(c);
 		return;

@@ -27,21 +27,6 @@ static json_t *text_or_null(const char *text)
 	return text && *text ? json_string(text) : json_null();
 }
 
-/* Answers 400 where it is out of range. */
-static bool limit_ok(struct api_request *q, uint64_t limit)
-{
-	if (limit >= 1 && limit <= API_PAGE_MAX)
-		return true;
-	api_refuse(q, 400, "limit: from 1 to %d", API_PAGE_MAX);
-	return false;
-}
-
-/* What the store says when it cannot answer. */
-static void refuse_store(struct api_request *q, const struct sp_fail *why)
-{
-	api_refuse(q, 503, "the spool cannot be read: %s", why->text);
-}
-
 /* ---- list ---- */
 
 struct list_op {
@@ -117,9 +102,7 @@ static json_t *cached_value(const struct sts_cached *c, int64_t now_s)
 static void on_listed(struct queue_op *op, const struct sp_fail *why)
 {
 	struct list_op *l = sp_container_of(op, struct list_op, op);
-	if (sp_failed(why)) {
-		refuse_store(l->request, why);
-	} else {
+	if (!api_store_refused(l->request, why)) {
 		json_t *rows = json_array();
 		for (size_t i = 0; i < l->count; i++)
 			json_array_append_new(rows, cached_value(&l->rows[i], l->now_s));
@@ -151,7 +134,7 @@ static void on_list(struct api_request *q)
 		{ "domain", QUERY_DOMAIN, &domain }, { "mode", QUERY_TEXT, &mode }, { "failing", QUERY_FLAG, &filter.failing },
 		{ "within", QUERY_NUMBER, &within_s }, { "after", QUERY_TEXT, &after }, { "limit", QUERY_NUMBER, &limit },
 	};
-	if (!api_read(q, fields, SP_COUNT(fields)) || !limit_ok(q, limit) || !read_filter(q, mode, within_s, now_s, &filter))
+	if (!api_read(q, fields, SP_COUNT(fields)) || !api_limit_ok(q, limit, API_PAGE_MAX) || !read_filter(q, mode, within_s, now_s, &filter))
 		return;
 	struct list_op *l = sp_alloc(sizeof(*l));
 	*l = (struct list_op){ .op.run = run_list, .op.done = on_listed, .op.reply_to = q->world->mailbox, .request = q, .domain = domain, .after = after,
@@ -204,9 +187,7 @@ static json_t *change_value(const struct sts_change *c)
 static void on_history_read(struct queue_op *op, const struct sp_fail *why)
 {
 	struct history_op *h = sp_container_of(op, struct history_op, op);
-	if (sp_failed(why)) {
-		refuse_store(h->request, why);
-	} else {
+	if (!api_store_refused(h->request, why)) {
 		json_t *rows = json_array();
 		char next[24] = "";
 		for (size_t i = 0; i < h->count; i++)
@@ -228,7 +209,7 @@ static void on_history(struct api_request *q)
 	const struct query_field fields[] = {
 		{ "domain", QUERY_DOMAIN, &domain }, { "weaker", QUERY_FLAG, &weaker }, { "after", QUERY_NUMBER, &after }, { "limit", QUERY_NUMBER, &limit },
 	};
-	if (!api_read(q, fields, SP_COUNT(fields)) || !limit_ok(q, limit))
+	if (!api_read(q, fields, SP_COUNT(fields)) || !api_limit_ok(q, limit, API_PAGE_MAX))
 		return;
 	struct history_op *h = sp_alloc(sizeof(*h));
 	*h = (struct history_op){ .op.run = run_history, .op.done = on_history_read, .op.reply_to = q->world->mailbox, .request = q, .domain = domain,

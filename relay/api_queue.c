@@ -78,10 +78,8 @@ bool queue_asked_read(struct api_request *q, enum queue_question kind, uint64_t 
 		return false;
 	if (kind != QUEUE_ASKS_HOLD)            /* there it is the rule that they are held for */
 		f->hold_rule = out->rule;
-	if (out->limit < 1 || out->limit > most) {
-		api_refuse(q, 400, "limit: from 1 to %llu", (unsigned long long)most);
+	if (!api_limit_ok(q, out->limit, most))
 		return false;
-	}
 	if (out->for_s > QUEUE_FOR_MAX_S) {
 		api_refuse(q, 400, "for: at most %llu seconds", (unsigned long long)QUEUE_FOR_MAX_S);
 		return false;
@@ -93,11 +91,6 @@ json_t *queue_next_value(uint64_t next)
 {
 	char text[QUEUE_ID_TEXT];
 	return next > 0 ? json_string(queue_id_str(next, text)) : json_null();
-}
-
-void queue_refuse_store(struct api_request *q, const struct sp_fail *why)
-{
-	api_refuse(q, why->kind == SP_FAIL_SHUTDOWN ? 503 : 500, "the spool: %s", why->text);
 }
 
 /* ---- messages ---- */
@@ -163,29 +156,20 @@ static void write_message(struct sp_json *j, const struct queue_listed *m)
 static void on_list(void *owner, const struct queue_listed *rows, size_t count, uint64_t next, const struct sp_fail *why)
 {
 	struct api_request *q = owner;
-	struct sp_buf body;
-	struct sp_json j;
+	struct api_page page;
 	char text[QUEUE_ID_TEXT];
-	if (sp_failed(why)) {
-		queue_refuse_store(q, why);
+	if (api_store_refused(q, why))
 		return;
-	}
-	sp_buf_init(&body, ANSWER_MAX);
-	sp_json_begin(&j, &body);
-	sp_json_open(&j, NULL, '{');
-	sp_json_open(&j, "messages", '[');
+	api_page_begin(&page, ANSWER_MAX);
+	sp_json_open(&page.json, "messages", '[');
 	for (size_t i = 0; i < count; i++) {
-		write_message(&j, &rows[i]);
-		if (body.len > PAGE_OCTETS && i + 1 < count) {
+		write_message(&page.json, &rows[i]);
+		if (page.body.len > PAGE_OCTETS && i + 1 < count) {
 			next = rows[i].id;
 			break;
 		}
 	}
-	sp_json_close(&j, ']');
-	sp_json_cstr(&j, "next", next ? queue_id_str(next, text) : NULL);
-	sp_json_close(&j, '}');
-	sp_buf_addc(&body, '\n');
-	api_send(q, 200, "application/json", &body);
+	api_page_send(q, &page, next ? queue_id_str(next, text) : NULL);
 }
 
 static void show_list(struct api_request *q)
@@ -200,10 +184,8 @@ static void on_message(void *owner, const struct queue_listed *rows, size_t coun
 	struct api_request *q = owner;
 	struct sp_buf body;
 	struct sp_json j;
-	if (sp_failed(why)) {
-		queue_refuse_store(q, why);
+	if (api_store_refused(q, why))
 		return;
-	}
 	if (count == 0) {
 		api_refuse(q, 404, "there is no such message in the queue: it was delivered, returned or deleted, or never was; strictpost explain tells what is known of it");
 		return;
@@ -235,10 +217,8 @@ static void show_message(struct api_request *q)
 static void on_count(void *owner, uint64_t messages, uint64_t recipients, uint64_t next, const struct sp_fail *why)
 {
 	struct api_request *q = owner;
-	if (sp_failed(why)) {
-		queue_refuse_store(q, why);
+	if (api_store_refused(q, why))
 		return;
-	}
 	api_answer(q, 200, json_pack("{s:I, s:I, s:o}", "messages", (json_int_t)messages, "recipients", (json_int_t)recipients,
 	                             "next", queue_next_value(next)));
 }

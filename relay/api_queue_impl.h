@@ -39,7 +39,6 @@ SP_NODISCARD bool queue_asked_read(struct api_request *q, enum queue_question ki
 SP_NODISCARD bool queue_read_pattern(struct api_request *q, const char *name, const char *text);
 /* "after" of the next page, or null. */
 json_t *queue_next_value(uint64_t next);
-void queue_refuse_store(struct api_request *q, const struct sp_fail *why);
 #define QUEUE_FOR_MAX_S (10ULL * 365 * 86400)
 #define QUEUE_REASON_MAX 500            /* octets: it goes into a DSN, and beside every recipient that is held */
 

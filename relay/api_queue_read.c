@@ -52,10 +52,9 @@ static void on_content(void *owner, struct queue_message *m, const struct sp_fai
 	struct content *c = owner;
 	struct api_request *q = c->request;
 	c->message = m;
-	if (sp_failed(why)) {
-		queue_refuse_store(q, why);
-	} else if (m == NULL) {
-		api_refuse(q, 404, "there is no such message in the queue");
+	if (m == NULL) {
+		if (!api_store_refused(q, why))
+			api_refuse(q, 404, "there is no such message in the queue");
 	} else if (sp_body_path(m->body) && c->offset < m->size) {
 		c->reader = core_file_open(q->world->loop, sp_body_path(m->body));
 		core_file_skip(c->reader, (size_t)c->offset);
@@ -108,31 +107,23 @@ static void write_shape(struct sp_json *j, const struct queue_shape *s)
 static void on_shape(void *owner, const struct queue_shape *rows, size_t count, const char *next, const struct sp_fail *why)
 {
 	struct api_request *q = owner;
-	struct sp_buf body;
-	struct sp_json j;
-	if (sp_failed(why)) {
-		queue_refuse_store(q, why);
+	struct api_page page;
+	struct sp_json *j = &page.json;
+	if (api_store_refused(q, why))
 		return;
-	}
-	sp_buf_init(&body, SUMMARY_MAX);
-	sp_json_begin(&j, &body);
-	sp_json_open(&j, NULL, '{');
-	sp_json_open(&j, "minutes", '[');       /* the ages' upper bounds; the last has none */
+	api_page_begin(&page, SUMMARY_MAX);
+	sp_json_open(j, "minutes", '[');       /* the ages' upper bounds; the last has none */
 	for (size_t i = 0; i < QUEUE_AGES; i++) {
 		if (queue_age_min[i] > 0)
-			sp_json_int(&j, NULL, queue_age_min[i]);
+			sp_json_int(j, NULL, queue_age_min[i]);
 		else
-			sp_json_cstr(&j, NULL, NULL);
+			sp_json_cstr(j, NULL, NULL);
 	}
-	sp_json_close(&j, ']');
-	sp_json_open(&j, "destinations", '[');
+	sp_json_close(j, ']');
+	sp_json_open(j, "destinations", '[');
 	for (size_t i = 0; i < count; i++)
-		write_shape(&j, &rows[i]);
-	sp_json_close(&j, ']');
-	sp_json_cstr(&j, "next", next && *next ? next : NULL);
-	sp_json_close(&j, '}');
-	sp_buf_addc(&body, '\n');
-	api_send(q, 200, "application/json", &body);
+		write_shape(j, &rows[i]);
+	api_page_send(q, &page, next);
 }
 
 void queue_show_summary(struct api_request *q)
@@ -140,11 +131,6 @@ void queue_show_summary(struct api_request *q)
 	uint64_t limit = SUMMARY_USUAL;
 	const char *after = NULL;
 	const struct query_field fields[] = { { "limit", QUERY_NUMBER, &limit }, { "after", QUERY_TEXT, &after } };
-	if (!api_read(q, fields, SP_COUNT(fields)))
-		return;
-	if (limit < 1 || limit > API_PAGE_MAX) {
-		api_refuse(q, 400, "limit: from 1 to %d", API_PAGE_MAX);
-		return;
-	}
-	queue_shape(q->world->store, after, (size_t)limit, core_clock_wall_ms(), q->world->mailbox, on_shape, q);
+	if (api_read(q, fields, SP_COUNT(fields)) && api_limit_ok(q, limit, API_PAGE_MAX))
+		queue_shape(q->world->store, after, (size_t)limit, core_clock_wall_ms(), q->world->mailbox, on_shape, q);
 }

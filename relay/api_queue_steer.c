@@ -83,8 +83,7 @@ static void on_steered(void *owner, const struct queue_steered *out, const struc
 {
 	struct change *c = owner;
 	struct relay *r = c->request->world->relay;
-	if (sp_failed(why)) {
-		queue_refuse_store(c->request, why);
+	if (api_store_refused(c->request, why)) {
 		free(c);
 		return;
 	}

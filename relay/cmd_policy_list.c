@@ -132,7 +132,9 @@ static const struct table_column list_columns[] = {
 };
 
 struct listing {
+	struct api_client *client;
 	struct table *table;            /* NULL: lines of JSON */
+	struct sp_buf why;
 };
 
 static bool add_policy(void *owner, const json_t *row)
@@ -167,29 +169,37 @@ static bool add_policy(void *owner, const json_t *row)
 	return true;
 }
 
-/* The exit status; `c` and `why` are gone. */
-static int end_listing(struct listing *l, struct api_client *c, bool good, const char *empty, struct sp_buf *why)
+/* False: there is nobody to ask; *status: the exit status. */
+static bool begin_listing(struct listing *l, const struct cmd_options *o, const struct table_column *columns, size_t count, int *status)
+{
+	l->client = api_client_open(cmd_name(), o->config, true, status);
+	if (l->client == NULL)
+		return false;
+	l->table = o->json ? NULL : table_begin(stdout, columns, count);
+	sp_buf_init(&l->why, POLICY_TEXT_MAX);
+	return true;
+}
+
+/* The exit status; the listing is gone. */
+static int end_listing(struct listing *l, bool good, const char *empty)
 {
 	if (l->table)
 		table_end(l->table, good ? empty : NULL);
 	if (!good)
-		policy_complain(why);
-	sp_buf_clear(why);
-	api_client_close(c);
+		policy_complain(&l->why);
+	sp_buf_clear(&l->why);
+	api_client_close(l->client);
 	return good ? RELAY_EXIT_OK : RELAY_EXIT_FAILED;
 }
 
 static int list(const struct cmd_options *o, const struct sp_buf *target)
 {
 	int status;
-	struct api_client *c = api_client_open(cmd_name(), o->config, true, &status);
-	if (c == NULL)
+	struct listing l;
+	if (!begin_listing(&l, o, list_columns, SP_COUNT(list_columns), &status))
 		return status;
-	struct sp_buf why;
-	sp_buf_init(&why, POLICY_TEXT_MAX);
-	struct listing l = { o->json ? NULL : table_begin(stdout, list_columns, SP_COUNT(list_columns)) };
-	bool good = api_client_each(c, sp_buf_cstr(target), "policies", add_policy, &l, &why);
-	return end_listing(&l, c, good, "no such policy is cached", &why);
+	bool good = api_client_each(l.client, sp_buf_cstr(target), "policies", add_policy, &l, &l.why);
+	return end_listing(&l, good, "no such policy is cached");
 }
 
 int cmd_policy_list(int argc, char **argv)
@@ -382,14 +392,14 @@ static bool add_change(void *owner, const json_t *change)
 }
 
 /* `domain` NULL: of all. */
-static bool add_history(struct api_client *c, const char *domain, bool weaker, struct listing *l, struct sp_buf *why)
+static bool add_history(struct listing *l, const char *domain, bool weaker)
 {
 	struct sp_buf target;
 	sp_buf_init(&target, POLICY_TEXT_MAX);
 	sp_buf_adds(&target, "/policy/history");
 	query_add(&target, "domain", domain);
 	query_add(&target, "weaker", weaker ? "1" : NULL);
-	bool good = api_client_each(c, sp_buf_cstr(&target), "changes", add_change, l, why);
+	bool good = api_client_each(l->client, sp_buf_cstr(&target), "changes", add_change, l, &l->why);
 	sp_buf_clear(&target);
 	return good;
 }
@@ -397,18 +407,15 @@ static bool add_history(struct api_client *c, const char *domain, bool weaker, s
 static int history(const struct cmd_options *o, const char **domains, bool weaker)
 {
 	int status;
-	struct api_client *c = api_client_open(cmd_name(), o->config, true, &status);
-	if (c == NULL)
+	struct listing l;
+	if (!begin_listing(&l, o, history_columns, SP_COUNT(history_columns), &status))
 		return status;
-	struct sp_buf why;
-	sp_buf_init(&why, POLICY_TEXT_MAX);
-	struct listing l = { o->json ? NULL : table_begin(stdout, history_columns, SP_COUNT(history_columns)) };
 	bool good = true;
 	if (domains[0] == NULL)
-		good = add_history(c, NULL, weaker, &l, &why);
+		good = add_history(&l, NULL, weaker);
 	for (size_t i = 0; good && domains[i]; i++)
-		good = add_history(c, domains[i], weaker, &l, &why);
-	return end_listing(&l, c, good, "no such change is known", &why);
+		good = add_history(&l, domains[i], weaker);
+	return end_listing(&l, good, "no such change is known");
 }
 
 int cmd_policy_history(int argc, char **argv)

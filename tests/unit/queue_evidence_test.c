@@ -12,13 +12,8 @@ static const struct queue_schema schema = { "evidence", QUEUE_EVIDENCE_VERSION, 
 
 static int open_store(void **state)
 {
-	struct sp_fail why;
 	make_folder(state);
-	store = queue_store_open(spool, &schema, 1, &why);
-	if (store == NULL)
-		fail_msg("%s", why.text);
-	loop = core_loop_new();
-	box = core_mailbox_open(loop);
+	open_spool_with(&schema, 1);
 	return 0;
 }
 

@@ -104,14 +104,20 @@ static struct core_mailbox *box;
 static unsigned pending;                /* answers that are awaited */
 static struct sp_fail last;             /* the last answer */
 
-static SP_UNUSED void open_spool(void)
+/* With the tables of another room, too. */
+static void open_spool_with(const struct queue_schema *others, size_t count)
 {
 	struct sp_fail why;
-	store = queue_store_open(spool, NULL, 0, &why);
+	store = queue_store_open(spool, others, count, &why);
 	if (store == NULL)
 		fail_msg("%s", why.text);
 	loop = core_loop_new();
 	box = core_mailbox_open(loop);
+}
+
+static SP_UNUSED void open_spool(void)
+{
+	open_spool_with(NULL, 0);
 }
 
 static SP_UNUSED void close_spool(void)
@@ -127,6 +133,17 @@ static SP_UNUSED void reopen_spool(void)
 {
 	close_spool();
 	open_spool();
+}
+
+/* Behind the store's back: as if the rows had been so all along. */
+static SP_UNUSED void write_sql(const char *sql)
+{
+	char path[128];
+	struct sp_fail why;
+	snprintf(path, sizeof(path), "%s/spool.db", spool);
+	struct core_db *db = core_db_open(path, false, &why);
+	assert_int_equal(core_db_exec(db, sql), CORE_DB_OK);
+	core_db_close(db);
 }
 
 static SP_UNUSED void await_answers(void)

@@ -68,17 +68,6 @@ static uint64_t accept_from(const char *sender, int64_t arrived_ms, const char *
 enum { ACTIVE, RESTS, TRIED, KEPT, BAD, MESSAGES };
 static uint64_t ids[MESSAGES];
 
-/* As if the rows had been so all along. */
-static void exec_beside(const char *sql)
-{
-	char path[128];
-	struct sp_fail why;
-	snprintf(path, sizeof(path), "%s/spool.db", spool);
-	struct core_db *db = core_db_open(path, false, &why);
-	assert_int_equal(core_db_exec(db, sql), CORE_DB_OK);
-	core_db_close(db);
-}
-
 static void fill_spool(void)
 {
 	static const char *const active[] = { "bob@x.example", "carol@y.example" }, *const rests[] = { "dave@x.example", "erin@x.example" };
@@ -97,7 +86,7 @@ static void fill_spool(void)
 	release("x.example", 9000, 3);
 	steer_id(QUEUE_HOLD, ids[KEPT], 6000);
 	snprintf(damage, sizeof(damage), "UPDATE message SET header_len = 99999 WHERE id = %llu", (unsigned long long)ids[BAD]);
-	exec_beside(damage);
+	write_sql(damage);
 	load("z.example", 100, ALL, MANY);
 	assert_int_equal(job_count, 0);
 }
@@ -330,7 +319,7 @@ static void test_gauges(void **state SP_UNUSED)
 	ask_gauges();
 	assert_int_equal(gauges.oldest_ms, 2000);
 	assert_int_equal(gauges.oldest_waiting_ms, 3000);       /* what is held alarms nobody */
-	exec_beside("UPDATE message SET hold_until = 3500 WHERE arrived = 3000");
+	write_sql("UPDATE message SET hold_until = 3500 WHERE arrived = 3000");
 	ask_gauges();
 	assert_int_equal(gauges.oldest_waiting_ms, 3500);       /* RFC 4865: until then it was to be kept */
 	close_spool();
@@ -342,7 +331,7 @@ static void test_mail_that_its_sender_holds_alarms_nobody(void **state SP_UNUSED
 	static const char *const to[] = { "bob@x.example" };
 	open_spool();
 	accept_from("ann@a.example", 1000, to, 1);
-	exec_beside("UPDATE message SET hold_until = 9000000000000000");
+	write_sql("UPDATE message SET hold_until = 9000000000000000");
 	ask_gauges();
 	assert_true(gauges.messages == 1 && gauges.oldest_ms == 1000 && gauges.oldest_waiting_ms == 0);
 	close_spool();

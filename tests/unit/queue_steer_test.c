@@ -9,17 +9,6 @@
 enum where { FRESH, RESTING, HELD, QUARANTINED, MARKED_HOLD, MARKED_DELETE, MARKED_TAKE, WHERES };
 static const char *const wheres[] = { "fresh", "resting", "held", "quarantined", "to be held", "to be deleted", "to be taken" };
 
-/* Behind the store's back. */
-static void write_sql(const char *sql)
-{
-	char path[128];
-	struct sp_fail why;
-	snprintf(path, sizeof(path), "%s/spool.db", spool);
-	struct core_db *db = core_db_open(path, false, &why);
-	assert_int_equal(core_db_exec(db, sql), CORE_DB_OK);
-	core_db_close(db);
-}
-
 static void quarantine(uint64_t id)
 {
 	char sql[256];

@@ -1,61 +1,10 @@
 /* tests/unit/sts_cache_test.c - sts/cache.c against a real database: what survives, what is due, what goes. */
 #include "sts/cache.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "sts_place.h"
 
 #define NOW 1800000000
-#define HOUR 3600
-#define DAY 86400
-#define WEEK (7 * DAY)
-
 #define ENFORCE "version: STSv1\nmode: enforce\nmx: mx1.example.com\nmx: *.example.net\nmax_age: 2419200\n"
-
-struct place {
-	char folder[32], path[64];
-	struct core_db *db;
-};
-
-static void open_db(struct place *p)
-{
-	struct sp_fail why = SP_FAIL_OK;
-	p->db = core_db_open(p->path, false, &why);
-	if (p->db == NULL)
-		print_message("%s\n", why.text);
-	assert_non_null(p->db);
-}
-
-static int set_up(void **state)
-{
-	struct place *p = sp_alloc(sizeof(*p));
-	snprintf(p->folder, sizeof(p->folder), "/tmp/sts_cache_XXXXXX");
-	assert_non_null(mkdtemp(p->folder));
-	snprintf(p->path, sizeof(p->path), "%s/spool.db", p->folder);
-	open_db(p);
-	assert_int_equal(sts_cache_migrate(p->db, 0), CORE_DB_OK);
-	*state = p;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct place *p = *state;
-	core_db_close(p->db);
-	static const char *const ends[] = { "", "-wal", "-shm" };
-	for (size_t i = 0; i < SP_COUNT(ends); i++) {
-		char path[80];
-		snprintf(path, sizeof(path), "%s%s", p->path, ends[i]);
-		unlink(path);
-	}
-	rmdir(p->folder);
-	free(p);
-	return 0;
-}
 
 static struct sts_entry entry(const char *body, int64_t fetched_s, int64_t life_s)
 {

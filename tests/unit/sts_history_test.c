@@ -1,61 +1,9 @@
 /* tests/unit/sts_history_test.c - sts/change.c and sts/history.c against a real database: what is noted of policies that change, what of it is weaker, what goes; and cache.c's lists. */
 #include "sts/history.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "sts_place.h"
 
 #define NOW INT64_C(1800000000)
-#define HOUR 3600
-#define DAY 86400
-#define WEEK (7 * DAY)
-
-struct place {
-	char folder[32], path[64];
-	struct core_db *db;
-	struct sp_arena arena;
-};
-
-static int set_up_empty(void **state)
-{
-	struct place *p = sp_alloc(sizeof(*p));
-	struct sp_fail why = SP_FAIL_OK;
-	snprintf(p->folder, sizeof(p->folder), "/tmp/sts_history_XXXXXX");
-	assert_non_null(mkdtemp(p->folder));
-	snprintf(p->path, sizeof(p->path), "%s/spool.db", p->folder);
-	p->db = core_db_open(p->path, false, &why);
-	assert_non_null(p->db);
-	assert_int_equal(core_db_exec(p->db, "PRAGMA synchronous = OFF"), CORE_DB_OK);
-	*state = p;
-	return 0;
-}
-
-static int set_up(void **state)
-{
-	set_up_empty(state);
-	assert_int_equal(sts_cache_migrate(((struct place *)*state)->db, 0), CORE_DB_OK);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct place *p = *state;
-	core_db_close(p->db);
-	static const char *const ends[] = { "", "-wal", "-shm" };
-	for (size_t i = 0; i < SP_COUNT(ends); i++) {
-		char path[80];
-		snprintf(path, sizeof(path), "%s%s", p->path, ends[i]);
-		unlink(path);
-	}
-	rmdir(p->folder);
-	sp_arena_clear(&p->arena);
-	free(p);
-	return 0;
-}
 
 /* "enforce 604800 mx1.example *.example.net" */
 static struct sts_policy *policy(const char *words)
