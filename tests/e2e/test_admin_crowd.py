@@ -2,7 +2,6 @@
 
 import os
 import random
-import select
 import socket
 import statistics
 import subprocess
@@ -12,7 +11,7 @@ import time
 import pytest
 
 from lab.client import submit
-from lab.process import wait_until
+from lab.process import readable, wait_until
 from test_admin import Control, ask, socket_of
 
 CROWD = 1000
@@ -159,8 +158,7 @@ def answers_or_closes(address, family, pieces, ends):
             if ends:
                 sock.shutdown(socket.SHUT_WR)
                 return b"".join(iter(lambda: sock.recv(65536), b""))
-            ready, _, _ = select.select([sock], [], [], 0.02)   # what is half a request waits for the rest: leave it alone
-            return sock.recv(65536) if ready else b""
+            return sock.recv(65536) if readable(sock, 0.02) else b""    # what is half a request waits for the rest: leave it alone
         except (ConnectionError, BrokenPipeError):
             return b""
 

@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import select
 import signal
 import stat
 import subprocess
@@ -15,6 +14,7 @@ import time
 import pytest
 
 from conftest import BINARY
+from lab.process import readable
 from lab.relay import ENVIRONMENT
 
 
@@ -216,7 +216,7 @@ class Terminal:
     def wait(self, text):
         end = time.monotonic() + 20
         while text not in self.shown:
-            assert time.monotonic() < end and select.select([self.fd], [], [], 20)[0], self.shown
+            assert time.monotonic() < end and readable(self.fd, 20), self.shown
             try:
                 self.shown += os.read(self.fd, 1000).decode()
             except OSError:
@@ -230,7 +230,7 @@ class Terminal:
 
     def end(self):
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        while select.select([self.fd], [], [], 0)[0]:
+        while readable(self.fd, 0):
             try:
                 self.shown += os.read(self.fd, 1000).decode()
             except OSError:

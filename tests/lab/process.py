@@ -1,6 +1,7 @@
 """Starting, watching and ending one program, with its output in a log file of the laboratory."""
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -20,6 +21,13 @@ def wait_until(condition, timeout=15.0, what="", interval=0.01):
         if time.monotonic() > deadline:
             raise NotReady(f"not within {timeout} s: {what() if callable(what) else what or condition}")
         time.sleep(interval)
+
+
+def readable(file, seconds):
+    """Is there something to be read from a descriptor, or does it end, within the time? Not by select(), whose descriptors end at 1024: each test's hosts listen to the end."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 class Process:
