@@ -115,6 +115,7 @@ static bool take_authority(struct core_httpreq *r)
 		return false;
 	sp_buf_reset(host);
 	sp_buf_add(host, sp_str_make(s.p, slash));
+	r->seen[CORE_HTTPREQ_HOST] = 1;
 	sp_buf_consume(&r->target, r->target.len - (s.len - slash));
 	return true;
 }
@@ -122,12 +123,12 @@ static bool take_authority(struct core_httpreq *r)
 static int on_headers_complete(llhttp_t *p)
 {
 	struct core_httpreq *r = p->data;
-	bool length = p->flags & F_CONTENT_LENGTH;
+	bool length = p->flags & F_CONTENT_LENGTH, hostless = r->seen[CORE_HTTPREQ_HOST] == 0 && p->http_minor > 0;
 	r->head_done = true;
 	r->keep_alive = llhttp_should_keep_alive(p);
 	if (!take_authority(r) || r->target.len == 0 || r->target.p[0] != '/' || sp_str_contains(sp_buf_str(&r->target), '#'))
 		return fail(r, 400, "the target is no path");
-	if (r->seen[CORE_HTTPREQ_HOST] == 0 && p->http_minor > 0)                 /* RFC 9112 3.2 */
+	if (hostless)                           /* RFC 9112 3.2: also where the target has an authority */
 		return fail(r, 400, "the Host field is missing");
 	if (r->chunked && (length || p->http_minor == 0))       /* RFC 9112 6.1 */
 		return fail(r, 400, "Transfer-Encoding with Content-Length, or in HTTP/1.0");

@@ -159,6 +159,7 @@ static const struct { const char *label; struct sp_str text; const char *want; }
 	ROW("CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "! 400"),
 	ROW("asterisk", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "! 400"),
 	ROW("relative target", "GET a HTTP/1.1\r\nHost: a\r\n\r\n", "! 400"),
+	ROW("whole target without Host", "GET http://a/ HTTP/1.1\r\n\r\n", "! 400"),
 	ROW("authority alone", "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", "! 400"),
 	ROW("SMTP", "EHLO client.example\r\n", "! 400"),
 	ROW("TLS", "\x16\x03\x01\x02", "! 400"),
@@ -218,12 +219,15 @@ static void test_fields_that_decide(void **state SP_UNUSED)
 /* RFC 9112 3.2.2: a server goes by the target's authority where there is one. */
 static void test_authority_of_the_target_is_the_host(void **state SP_UNUSED)
 {
-	struct sp_str text = SP_STR("GET http://b.example:8/c HTTP/1.1\r\nHost: localhost\r\n\r\n");
-	struct core_httpreq *r = core_httpreq_new(8192, BODY_MAX);
-	size_t used;
-	assert_int_equal(core_httpreq_feed(r, text, &used), CORE_HTTPREQ_DONE);
-	assert_true(sp_str_eq(core_httpreq_field(r, CORE_HTTPREQ_HOST), SP_STR("b.example:8")));
-	core_httpreq_free(r);
+	static const char *const requests[] = { "GET http://b.example:8/c HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET http://b.example:8/c HTTP/1.0\r\n\r\n" };
+	for (size_t i = 0; i < SP_COUNT(requests); i++) {
+		struct core_httpreq *r = core_httpreq_new(8192, BODY_MAX);
+		size_t used;
+		assert_int_equal(core_httpreq_feed(r, sp_str_of(requests[i]), &used), CORE_HTTPREQ_DONE);
+		assert_true(core_httpreq_has(r, CORE_HTTPREQ_HOST));
+		assert_true(sp_str_eq(core_httpreq_field(r, CORE_HTTPREQ_HOST), SP_STR("b.example:8")));
+		core_httpreq_free(r);
+	}
 }
 
 int main(void)
