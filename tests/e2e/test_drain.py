@@ -101,11 +101,17 @@ def test_what_is_held_stays(world, start_relay):
     assert ended(relay) == 0 and len(relay.queued()) == 1 and not domain.host.messages
 
 
-def test_waiting_shows_how_far_it_is(world, start_relay):
-    relay = start_relay(delivery={"retry": {"first": "3s", "max": "3s"}})
+def one_waits(world, start_relay, retry):
+    """A relay with one message that is tried again after that time."""
+    relay = start_relay(delivery={"retry": {"first": retry, "max": retry}})
     domain = deferring(world, 1)
     submit(relay.address, domain.user())
     relay.wait_delivery(domain.name, result="deferred")
+    return relay
+
+
+def test_waiting_shows_how_far_it_is(world, start_relay):
+    relay = one_waits(world, start_relay, "3s")
     with Terminal([relay.binary, "drain", "--wait", "--config", relay.config_file], 80) as terminal:
         terminal.wait_for("draining [", "0 of 1")
         assert terminal.wait(30) == 0
@@ -114,10 +120,7 @@ def test_waiting_shows_how_far_it_is(world, start_relay):
 
 
 def test_waiting_can_be_left_and_the_relay_goes_on(world, start_relay):
-    relay = start_relay(delivery={"retry": {"first": "60s", "max": "60s"}})
-    domain = deferring(world, 1)
-    submit(relay.address, domain.user())
-    relay.wait_delivery(domain.name, result="deferred")
+    relay = one_waits(world, start_relay, "60s")
     with Terminal([relay.binary, "drain", "--wait", "--config", relay.config_file], 80) as terminal:
         terminal.wait_for("0 of 1")
         terminal.type("C-c")
@@ -127,10 +130,7 @@ def test_waiting_can_be_left_and_the_relay_goes_on(world, start_relay):
 
 
 def test_stopped_meanwhile_says_what_is_left(world, start_relay):
-    relay = start_relay(delivery={"retry": {"first": "60s", "max": "60s"}})
-    domain = deferring(world, 1)
-    submit(relay.address, domain.user())
-    relay.wait_delivery(domain.name, result="deferred")
+    relay = one_waits(world, start_relay, "60s")
     with Terminal([relay.binary, "drain", "--wait", "--config", relay.config_file], 120) as terminal:
         terminal.wait_for("0 of 1")
         relay.stop()

@@ -1,27 +1,10 @@
 /* tests/unit/queue_evidence_test.c - queue/evidence.h: what is kept of attempts, how it is found again, and what goes first. */
-#include "queue_fixture.h"
-
-#include "queue/evidence.h"
+#include "evidence_fixture.h"
 
 #define OK(call) assert_int_equal(call, CORE_DB_OK)
 #define OCTETS "SELECT octets FROM evidence_size"
 #define COUNTED "SELECT (SELECT coalesce(sum(octets), 0) FROM evidence_session) + (SELECT coalesce(sum(octets), 0) FROM evidence_event)" \
 	" + (SELECT coalesce(sum(octets), 0) FROM evidence_chain)"
-
-static const struct queue_schema schema = { "evidence", QUEUE_EVIDENCE_VERSION, queue_evidence_migrate };
-
-static int open_store(void **state)
-{
-	make_folder(state);
-	open_spool_with(&schema, 1);
-	return 0;
-}
-
-static int close_store(void **state)
-{
-	close_spool();
-	return remove_folder(state);
-}
 
 /* A step on the store's thread, in a transaction of its own. */
 struct step {
@@ -51,14 +34,6 @@ static void step(enum core_db_status (*run)(struct core_db *db))
 	queue_store_submit(store, &s->op);
 	await_answers();
 	assert_false(sp_failed(&last));
-}
-
-static int64_t number(struct core_db *db, const char *sql)
-{
-	struct core_stmt *s = core_db_stmt(db, sql);
-	int64_t got = core_stmt_step(s) == CORE_DB_ROW ? core_stmt_col_int(s, 0) : -1;
-	core_stmt_reset(s);
-	return got;
 }
 
 static void add_session(struct core_db *db, uint64_t id, const char *destination, const char *chain)

@@ -1,32 +1,10 @@
 /* tests/unit/relay_evidence_test.c - relay/evidence_event.c: what is written with the results of an attempt. */
-#include "queue_fixture.h"
+#include "evidence_fixture.h"
 
 #include "relay/evidence.h"
 #include "relay/shard.h"
 
-static const struct queue_schema schema = { "evidence", QUEUE_EVIDENCE_VERSION, queue_evidence_migrate };
 static struct evidence_attempt *attempt;
-
-static int open_store(void **state)
-{
-	make_folder(state);
-	open_spool_with(&schema, 1);
-	return 0;
-}
-
-static int close_store(void **state)
-{
-	close_spool();
-	return remove_folder(state);
-}
-
-static int64_t number(struct core_db *db, const char *sql)
-{
-	struct core_stmt *s = core_db_stmt(db, sql);
-	int64_t got = core_stmt_step(s) == CORE_DB_ROW ? core_stmt_col_int(s, 0) : -1;
-	core_stmt_reset(s);
-	return got;
-}
 
 /* The results cannot be written again and again, as where the disk is full. */
 static enum core_db_status write_it(struct core_db *db, struct queue_op *op SP_UNUSED)
