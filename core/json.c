@@ -110,6 +110,12 @@ void sp_json_cstr(struct sp_json *j, const char *key, const char *value)
 		sp_json_raw(j, key, sp_str_of(NULL));
 }
 
+void sp_json_given(struct sp_json *j, const char *key, const char *value)
+{
+	if (value && *value)
+		sp_json_cstr(j, key, value);
+}
+
 void sp_json_int(struct sp_json *j, const char *key, int64_t value)
 {
 	char text[24];

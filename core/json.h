@@ -17,6 +17,7 @@ void sp_json_open(struct sp_json *j, const char *key, char bracket);            
 void sp_json_close(struct sp_json *j, char bracket);                            /* '}' or ']' */
 void sp_json_str(struct sp_json *j, const char *key, struct sp_str value);      /* any octets: what is no UTF-8 is written as U+FFFD, what is not seen as \uXXXX */
 void sp_json_cstr(struct sp_json *j, const char *key, const char *value);       /* null for NULL */
+void sp_json_given(struct sp_json *j, const char *key, const char *value);      /* left out when NULL or "" */
 void sp_json_int(struct sp_json *j, const char *key, int64_t value);
 void sp_json_bool(struct sp_json *j, const char *key, bool value);
 void sp_json_time(struct sp_json *j, const char *key, int64_t at_ms);           /* RFC 3339 in UTC with milliseconds; null for 0 and less */

@@ -123,6 +123,11 @@ void api_page_send(struct api_request *q, struct api_page *p, const char *next)
 	api_send(q, 200, "application/json", &p->body);
 }
 
+json_t *api_text(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
 json_t *api_time(int64_t at_s)
 {
 	char text[40];

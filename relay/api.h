@@ -23,6 +23,7 @@
 #include "core/arena.h"
 #include "core/fail.h"
 #include "core/json.h"
+#include "core/list.h"
 #include "relay/query.h"
 
 #include <jansson.h>
@@ -54,6 +55,7 @@ struct api_request {
 	const char *method;             /* of the route: lives on */
 	struct sp_str path, query;      /* in `arena` */
 	struct sp_arena arena;          /* lives as long as the request */
+	struct sp_link waits;           /* for its area, in a list of those that one answer of the store is for */
 	/* private */
 	void (*done)(void *owner, int status, const char *content_type, struct sp_buf *body);
 	void *owner;
@@ -75,6 +77,7 @@ struct api_page { struct sp_json json; struct sp_buf body; };
 void api_page_begin(struct api_page *p, size_t max);
 void api_page_send(struct api_request *q, struct api_page *p, const char *next);       /* closes the rows, and sends; NULL or "": that was all */
 
+json_t *api_text(const char *text);             /* null for NULL and "" */
 json_t *api_time(int64_t at_s);                 /* RFC 3339; null for 0 and less */
 
 enum api_flags {

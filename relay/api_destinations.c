@@ -30,7 +30,7 @@ static json_t *row_value(const char *name, uint64_t recipients, int64_t oldest_m
 {
 	return json_pack("{s:s, s:I, s:o, s:o, s:I, s:o}", "destination", name, "recipients", (json_int_t)recipients, "oldest", api_time(oldest_ms / 1000),
 	                 "next_attempt", api_time(next_at_ms / 1000), "failures", (json_int_t)failures, "delay_reason",
-	                 failure && *failure ? json_string(failure) : json_null());
+	                 api_text(failure));
 }
 
 /* ---- the worst ---- */

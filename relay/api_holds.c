@@ -15,17 +15,12 @@ struct rule_change {
 
 /* ---- what there is ---- */
 
-static json_t *text_value(const char *s)
-{
-	return s && *s ? json_string(s) : json_null();
-}
-
 static json_t *rule_value(const struct queue_hold *h)
 {
 	char id[QUEUE_ID_TEXT];
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "id", queue_id_str(h->id, id), "sender", text_value(h->sender),
-	                 "recipient", text_value(h->recipient), "domain", text_value(h->domain), "since", api_time(h->since_ms / 1000),
-	                 "until", api_time(h->until_ms / 1000), "reason", text_value(h->reason));
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "id", queue_id_str(h->id, id), "sender", api_text(h->sender),
+	                 "recipient", api_text(h->recipient), "domain", api_text(h->domain), "since", api_time(h->since_ms / 1000),
+	                 "until", api_time(h->until_ms / 1000), "reason", api_text(h->reason));
 }
 
 static void on_holds(void *owner, const struct queue_hold *rules, size_t count, const struct sp_fail *why)

@@ -21,13 +21,8 @@ struct scrape {
 	uint64_t good_until_ms;                 /* monotonic */
 	unsigned pages;                         /* still to be read */
 	bool asking;                            /* the store is asked */
-	struct sp_link waiting;                 /* of struct waiter */
+	struct sp_link waiting;                 /* of struct api_request */
 	const struct api_world *world;
-};
-
-struct waiter {
-	struct sp_link link;            /* in scrape.waiting */
-	struct api_request *request;
 };
 
 static void answer(struct scrape *m, struct api_request *q)
@@ -44,11 +39,8 @@ static void answer_all(struct scrape *m)
 	struct sp_link *l;
 	m->asking = false;
 	m->good_until_ms = core_clock_mono_ms() + STORED_MS;
-	while ((l = sp_list_pop(&m->waiting)) != NULL) {
-		struct waiter *w = sp_container_of(l, struct waiter, link);
-		answer(m, w->request);
-		free(w);
-	}
+	while ((l = sp_list_pop(&m->waiting)) != NULL)
+		answer(m, sp_container_of(l, struct api_request, waits));
 }
 
 /* ---- pages of the spool ---- */
@@ -98,9 +90,7 @@ static void on_get(struct api_request *q)
 		answer(m, q);
 		return;
 	}
-	struct waiter *w = sp_alloc(sizeof(*w));
-	w->request = q;
-	sp_list_push_back(&m->waiting, &w->link);
+	sp_list_push_back(&m->waiting, &q->waits);
 	if (m->asking)
 		return;
 	m->asking = true;

@@ -22,11 +22,6 @@ static json_t *number(int64_t n)
 	return json_integer((json_int_t)n);
 }
 
-static json_t *text_or_null(const char *text)
-{
-	return text && *text ? json_string(text) : json_null();
-}
-
 /* ---- list ---- */
 
 struct list_op {
@@ -87,7 +82,7 @@ static json_t *cached_value(const struct sts_cached *c, int64_t now_s)
 	char source[300];
 	snprintf(source, sizeof(source), "https://mta-sts.%s%s", c->domain, STS_POLICY_PATH);
 	json_t *v = json_pack("{s:s, s:s, s:s?, s:o, s:o, s:o}", "domain", c->domain, "state", valid ? "valid" : p ? "expired" : "never-fetched",
-	                      "mode", p ? sts_mode_str(sts_policy_mode(p)) : NULL, "id", text_or_null(p ? e->id : ""), "mx", mx_value(p),
+	                      "mode", p ? sts_mode_str(sts_policy_mode(p)) : NULL, "id", api_text(p ? e->id : ""), "mx", mx_value(p),
 	                      "max_age", p ? number(sts_policy_max_age_s(p)) : json_null());
 	json_object_set_new(v, "source", json_string(source));
 	json_object_set_new(v, "fetched", p ? api_time(e->fetched_s) : json_null());
@@ -180,7 +175,7 @@ static json_t *side_value(const struct sts_side *s)
 static json_t *change_value(const struct sts_change *c)
 {
 	return json_pack("{s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "time", api_time(c->at_s), "domain", c->domain, "how", sts_how_str(c->how),
-	                 "weaker", (int)c->weaker, "why", text_or_null(c->why), "reason", text_or_null(c->reason), "from", side_value(&c->from),
+	                 "weaker", (int)c->weaker, "why", api_text(c->why), "reason", api_text(c->reason), "from", side_value(&c->from),
 	                 "to", side_value(&c->to));
 }
 
@@ -194,7 +189,7 @@ static void on_history_read(struct queue_op *op, const struct sp_fail *why)
 			json_array_append_new(rows, change_value(&h->rows[i]));
 		if (h->next > 0)
 			snprintf(next, sizeof(next), "%lld", (long long)h->next);
-		api_answer(h->request, 200, json_pack("{s:o, s:o}", "changes", rows, "next", text_or_null(next)));
+		api_answer(h->request, 200, json_pack("{s:o, s:o}", "changes", rows, "next", api_text(next)));
 	}
 	sp_arena_clear(&h->arena);
 	free(h->rows);
@@ -249,7 +244,7 @@ static json_t *finding_value(const char *domain, const struct sts_finding *f)
 {
 	const struct sts_policy *p = f->policy;
 	json_t *v = json_pack("{s:s, s:s, s:s?, s:o, s:o, s:o, s:o}", "domain", domain, "outcome", outcome_of(f), "mode",
-	                      p ? sts_mode_str(sts_policy_mode(p)) : NULL, "id", text_or_null(p ? f->id : ""), "mx", mx_value(p), "max_age",
+	                      p ? sts_mode_str(sts_policy_mode(p)) : NULL, "id", api_text(p ? f->id : ""), "mx", mx_value(p), "max_age",
 	                      p ? number(sts_policy_max_age_s(p)) : json_null(), "expires", p ? api_time(f->expires_s) : json_null());
 	json_object_set_new(v, "failure", fetch_failure_value(f));
 	return v;
@@ -314,7 +309,7 @@ static void on_forgotten(void *owner, bool found, const struct sts_note *note, c
 	else if (!found)
 		api_refuse(q, 404, "no policy of this domain is cached");
 	else
-		api_answer(q, 200, json_pack("{s:b, s:o, s:b}", "forgotten", 1, "mode", text_or_null(note->from), "weaker", (int)note->weaker));
+		api_answer(q, 200, json_pack("{s:b, s:o, s:b}", "forgotten", 1, "mode", api_text(note->from), "weaker", (int)note->weaker));
 }
 
 static void on_forget(struct api_request *q)

@@ -20,13 +20,8 @@ struct status {
 	int64_t started_s;
 	uint64_t started_ms;            /* monotonic */
 	struct status_watch *watch;
-	struct sp_link waiting;         /* of struct waiter */
+	struct sp_link waiting;         /* of struct api_request */
 	bool asking;                    /* the store was asked */
-};
-
-struct waiter {
-	struct sp_link link;            /* in status.waiting */
-	struct api_request *request;
 };
 
 /* ---- /livez, /readyz ---- */
@@ -155,9 +150,8 @@ static void on_watched(void *owner)
 	s->asking = false;
 	struct sp_link *l;
 	while ((l = sp_list_pop(&s->waiting)) != NULL) {
-		struct waiter *w = sp_container_of(l, struct waiter, link);
-		api_answer(w->request, 200, status_value(w->request));
-		free(w);
+		struct api_request *q = sp_container_of(l, struct api_request, waits);
+		api_answer(q, 200, status_value(q));
 	}
 }
 
@@ -166,9 +160,7 @@ static void on_status(struct api_request *q)
 	struct status *s = q->self;
 	if (!api_read(q, NULL, 0))
 		return;
-	struct waiter *w = sp_alloc(sizeof(*w));
-	w->request = q;
-	sp_list_push_back(&s->waiting, &w->link);
+	sp_list_push_back(&s->waiting, &q->waits);
 	if (s->asking)
 		return;
 	s->asking = true;

@@ -128,12 +128,6 @@ void delivery_evidence_mail(struct delivery_state *y)
 
 /* ---- what was concluded ---- */
 
-static void add_cstr(struct sp_json *j, const char *key, const char *value)
-{
-	if (value && *value)
-		sp_json_cstr(j, key, value);
-}
-
 static void add_chain(struct sp_json *j, const struct core_tls_peer *peer)
 {
 	struct core_tls_certificate c;
@@ -158,9 +152,9 @@ static void add_policy(const struct delivery_state *y, struct sp_json *j)
 	const struct sts_finding *f = &y->plan->finding;
 	char word[64];
 	sp_json_cstr(j, "policy", delivery_policy_word(y, word));
-	add_cstr(j, "policy_text", d->policy);
+	sp_json_given(j, "policy_text", d->policy);
 	if (d->has_policy) {
-		add_cstr(j, "policy_id", f->id);
+		sp_json_given(j, "policy_id", f->id);
 		sp_json_cstr(j, "source", sts_source_str(f->source));
 		sp_json_time(j, "fetched", f->fetched_s * 1000);
 		sp_json_time(j, "expires", f->expires_s * 1000);
@@ -169,7 +163,7 @@ static void add_policy(const struct delivery_state *y, struct sp_json *j)
 		sp_json_cstr(j, "fetch_failure", f->fetch_fail.text);
 	sp_json_cstr(j, "require", sts_requirement_str(d->require));
 	sp_json_cstr(j, "mx_dnssec", y->plan->mx_authenticated ? "secure" : "insecure");
-	add_cstr(j, "tlsa", y->host->tlsa ? sts_tlsa_state_str(y->host->tlsa->state) : NULL);
+	sp_json_given(j, "tlsa", y->host->tlsa ? sts_tlsa_state_str(y->host->tlsa->state) : NULL);
 }
 
 static void add_tls(const struct delivery_state *y, struct sp_json *j)
@@ -191,7 +185,7 @@ static void add_fault(struct sp_json *j, const struct sp_fail *fault)
 	if (!sp_failed(fault))
 		return;
 	sp_json_cstr(j, "fault", fault->result ? sp_result_str(fault->result) : sp_fail_kind_str(fault->kind));
-	add_cstr(j, "reason", fault->reason);
+	sp_json_given(j, "reason", fault->reason);
 	sp_json_cstr(j, "why", fault->text);
 }
 
@@ -223,7 +217,7 @@ static void write_facts(struct delivery_state *y, const char *word, const struct
 	if (sp_addr_family(&y->addr) != AF_UNSPEC)
 		sp_json_cstr(&j, "address", sp_addr_ip_str(&y->addr, ip));
 	if (y->conn && y->opened_ms >= y->began_ms)
-		add_cstr(&j, "local", sp_addr_ip_str(core_conn_local(y->conn), ip));
+		sp_json_given(&j, "local", sp_addr_ip_str(core_conn_local(y->conn), ip));
 	add_policy(y, &j);
 	add_tls(y, &j);
 	sp_json_cstr(&j, "verdict", word);

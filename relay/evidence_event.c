@@ -22,12 +22,6 @@ struct evidence_attempt {
 };
 #define TRIES 3
 
-static void add_cstr(struct sp_json *j, const char *key, const char *value)
-{
-	if (value && *value)
-		sp_json_cstr(j, key, value);
-}
-
 struct evidence_attempt *evidence_attempt_new(struct shard *s, const struct queue_job *job, const char *destination, const struct settle_facts *facts)
 {
 	char ip[SP_ADDR_TEXT];
@@ -47,11 +41,11 @@ struct evidence_attempt *evidence_attempt_new(struct shard *s, const struct queu
 	sp_json_open(j, NULL, '{');
 	sp_json_cstr(j, "event", facts->waited ? "waited" : "attempt");
 	sp_json_cstr(j, "destination", destination);
-	add_cstr(j, "host", facts->mx);
-	add_cstr(j, "address", facts->addr && sp_addr_family(facts->addr) != AF_UNSPEC ? sp_addr_ip_str(facts->addr, ip) : NULL);
-	add_cstr(j, "policy", facts->policy);
-	add_cstr(j, "tls", facts->tls);
-	add_cstr(j, "cert", facts->cert);
+	sp_json_given(j, "host", facts->mx);
+	sp_json_given(j, "address", facts->addr && sp_addr_family(facts->addr) != AF_UNSPEC ? sp_addr_ip_str(facts->addr, ip) : NULL);
+	sp_json_given(j, "policy", facts->policy);
+	sp_json_given(j, "tls", facts->tls);
+	sp_json_given(j, "cert", facts->cert);
 	if (!facts->waited) {
 		sp_json_open(j, "times", '{');
 		sp_json_int(j, "queue_ms", facts->queue_ms);
@@ -86,12 +80,12 @@ static void add_recipient(struct evidence_attempt *a, const struct queue_recipie
 	if (waits && o->next_at_ms)
 		sp_json_int(j, "attempts", r->attempts + 1);
 	if (sp_failed(&o->fail)) {
-		add_cstr(j, "status", o->fail.esc);
+		sp_json_given(j, "status", o->fail.esc);
 		sp_json_cstr(j, "fault", o->fail.result ? sp_result_str(o->fail.result) : sp_fail_kind_str(o->fail.kind));
-		add_cstr(j, "reason", o->fail.reason);
+		sp_json_given(j, "reason", o->fail.reason);
 		sp_json_cstr(j, "why", o->fail.text);
 	} else {
-		add_cstr(j, "reply", a->reply);
+		sp_json_given(j, "reply", a->reply);
 	}
 	if (o->expired)
 		sp_json_bool(j, "expired", true);
@@ -122,7 +116,7 @@ static void add_notice(struct evidence_attempt *a, const struct queue_message *m
 	sp_json_open(&j, NULL, '{');
 	sp_json_cstr(&j, "event", "accepted");
 	sp_json_cstr(&j, "sender", m->sender);
-	add_cstr(&j, "client", m->client);
+	sp_json_given(&j, "client", m->client);
 	sp_json_int(&j, "size", (int64_t)m->size);
 	sp_json_cstr(&j, "about", about->message->name);
 	sp_json_cstr(&j, "kind", kind);

@@ -1,6 +1,7 @@
 /* relay/explain.c - see explain.h. A question goes to the shard by its mailbox, waits there for a plan where there is none, and comes back by the main one. */
 #include "relay/explain.h"
 
+#include "relay/api.h"
 #include "relay/destination_impl.h"
 #include "relay/dnssec.h"
 #include "relay/holds.h"
@@ -44,7 +45,7 @@ static void send_back(struct question *q)
 
 static json_t *tell_time_ms(int64_t at_ms)
 {
-	return plan_tell_time(at_ms / 1000);
+	return api_time(at_ms / 1000);
 }
 
 static const char *state_word(const struct destination *d)
@@ -98,8 +99,8 @@ static json_t *tell_refresh(struct shard *s, const char *domain)
 	sts_entry_init(&e);
 	json_t *told = json_null();
 	if (domain && policy_peek(s, domain, &e) && (e.policy || e.failures > 0))
-		told = json_pack("{s:o, s:i, s:o, s:o}", "due", plan_tell_time(e.policy ? e.refresh_s : 0), "failures", (int)e.failures,
-		                 "failure", e.failures > 0 ? plan_tell_text(sp_str_of(e.failed_text)) : json_null(), "not_before", plan_tell_time(e.retry_s));
+		told = json_pack("{s:o, s:i, s:o, s:o}", "due", api_time(e.policy ? e.refresh_s : 0), "failures", (int)e.failures,
+		                 "failure", e.failures > 0 ? plan_tell_text(sp_str_of(e.failed_text)) : json_null(), "not_before", api_time(e.retry_s));
 	sts_entry_clear(&e);
 	return told;
 }

@@ -135,12 +135,6 @@ static void on_stored(void *owner, const struct sp_fail *why)
 	shard_op_end(s);
 }
 
-static void add_cstr(struct sp_json *j, const char *key, const char *value)
-{
-	if (value && *value)
-		sp_json_cstr(j, key, value);
-}
-
 /* relay/evidence.h: the event that the story of a message begins with. */
 static void write_evidence(struct storing *st)
 {
@@ -152,12 +146,12 @@ static void write_evidence(struct storing *st)
 	sp_json_cstr(&j, "event", "accepted");
 	sp_json_cstr(&j, "sender", st->sender);
 	sp_json_cstr(&j, "client", c->text);
-	add_cstr(&j, "via", c->via);
-	add_cstr(&j, "user", c->user);
-	add_cstr(&j, "subject", c->subject);
-	add_cstr(&j, "tls", c->tls);
-	add_cstr(&j, "helo", st->helo);
-	add_cstr(&j, "dkim", st->dkim);
+	sp_json_given(&j, "via", c->via);
+	sp_json_given(&j, "user", c->user);
+	sp_json_given(&j, "subject", c->subject);
+	sp_json_given(&j, "tls", c->tls);
+	sp_json_given(&j, "helo", st->helo);
+	sp_json_given(&j, "dkim", st->dkim);
 	sp_json_int(&j, "size", (int64_t)st->message->size);
 	sp_json_int(&j, "recipient_count", (int64_t)st->count);
 	sp_json_open(&j, "recipients", '[');

@@ -1,7 +1,7 @@
 /* relay/plan_tell.c - see plan_tell.h. */
 #include "relay/plan_tell.h"
 
-#include "core/date.h"
+#include "relay/api.h"
 
 #include <stdio.h>
 
@@ -63,12 +63,6 @@ json_t *plan_tell_name(const char *name)
 	return told ? told : plan_tell_text(sp_str_of(name));
 }
 
-json_t *plan_tell_time(int64_t at_s)
-{
-	char text[40];
-	return at_s > 0 ? json_string(sp_date_rfc3339(at_s, text)) : json_null();
-}
-
 json_t *plan_tell_fail(const struct sp_fail *f)
 {
 	if (!sp_failed(f))
@@ -99,7 +93,7 @@ static json_t *tell_policy(const struct sts_finding *f)
 		json_array_append_new(mx, json_string(sts_policy_mx(f->policy, i)));
 	return json_pack("{s:s, s:s, s:o, s:I, s:s, s:o, s:o}", "mode", sts_mode_str(sts_policy_mode(f->policy)), "id", f->id, "mx", mx,
 	                 "max_age", (json_int_t)sts_policy_max_age_s(f->policy), "source", sts_source_str(f->source),
-	                 "fetched", plan_tell_time(f->fetched_s), "expires", plan_tell_time(f->expires_s));
+	                 "fetched", api_time(f->fetched_s), "expires", api_time(f->expires_s));
 }
 
 static json_t *tell_tlsa(const struct sts_tlsa *t)

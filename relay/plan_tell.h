@@ -23,7 +23,6 @@ json_t *plan_tell_fail(const struct sp_fail *f);                /* null where it
 json_t *plan_tell_text(struct sp_str text);
 /* UTF-8 as it is, else as plan_tell_text(). */
 json_t *plan_tell_name(const char *name);
-json_t *plan_tell_time(int64_t at_s);                           /* RFC 3339; null for 0 and less */
 
 /* What comes of the plan before a host was asked. DELIVERED: there are hosts to be tried; else *why is what all mail to it is told, as the relay would. */
 enum outcome plan_outcome(const struct plan *p, struct sp_fail *why);
